@@ -1,0 +1,1 @@
+"""Episodes in, labels out: recordings, LeRobot datasets, frame cache, labelling, reports."""

@@ -1,0 +1,95 @@
+"""One `Episode` type, whatever the source, and the protocol of a set of them."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robo_reward.errors import DatasetError
+
+type Views = dict[str, NDArray[np.uint8]]
+"""Images of one frame by view name, each (H, W, 3); a missing view is absent."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subtask:
+    """One annotated stretch of an episode: frames start … end, the end being its keyframe."""
+
+    name: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Episode:
+    """What is known of one episode; its pixels are read through its dataset.
+
+    An episode of T steps has ``length`` = T + 1 frames where its source stores the final
+    observation, T where it does not.
+    """
+
+    index: int
+    """Number of the episode in its dataset (LeRobot's ``episode_index``)."""
+    length: int
+    """Frames."""
+    fps: float
+    """Frames per second."""
+    views: tuple[str, ...]
+    """Names of the cameras this episode has, sorted."""
+    instructions: tuple[str, ...]
+    """The recorded instruction, then its paraphrases."""
+    first_row: int = 0
+    """Dataset-wide index of frame 0 (LeRobot's ``index``)."""
+    subtasks: tuple[Subtask, ...] = ()
+    """Annotated subtasks in order; empty where there is no annotation."""
+    outcome: bool | None = None
+    """Whether the episode ended in success; None where nobody recorded it."""
+    success: NDArray[np.bool_] | None = None
+    """(length,) whether the task is done at each frame; None where unknown."""
+    truth: NDArray[np.float32] | None = None
+    """(length,) true progress in [0, 1], from a simulator; None where unknown."""
+    other_goals: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    """Instruction of another goal of the scene → (length,) its true progress here."""
+    behaviour: str | None = None
+    """How the episode was made (``expert``, ``early_release``, …), where recorded."""
+
+    def __post_init__(self) -> None:
+        """Refuse what no source may hand out."""
+        where = f"episode {self.index}"
+        if self.length < 1:
+            raise DatasetError(f"{where} has no frames; delete it from the dataset")
+        if not self.instructions:
+            raise DatasetError(f"{where} has no instruction; give the dataset a task text")
+        if tuple(sorted(self.views)) != self.views or not self.views:
+            raise DatasetError(f"{where} needs at least one view, sorted by name: {self.views}")
+        for name, values in (("truth", self.truth), ("success", self.success)):
+            if values is not None and values.shape != (self.length,):
+                raise DatasetError(
+                    f"{where}: {name} has shape {values.shape}, expected ({self.length},)"
+                )
+
+
+class EpisodeDataset(Protocol):
+    """A set of episodes on disk: what training, labelling and reports need of it."""
+
+    root: Path
+    views: tuple[str, ...]
+    fingerprint: str
+
+    def __len__(self) -> int:
+        """Return the number of episodes."""
+
+    def episode(self, index: int) -> Episode:
+        """Return what is known of an episode, without decoding a pixel."""
+
+    def frames(
+        self, index: int, *, views: tuple[str, ...], size: int | None = None, stride: int = 1
+    ) -> Iterator[tuple[int, Views]]:
+        """Yield (frame number, views) in order, every ``stride``-th frame.
+
+        Images are resized to ``size`` × ``size`` with area averaging (full resolution if
+        None). Only a few frames are in memory at a time.
+        """

@@ -1,0 +1,1 @@
+"""The bridge to real arms. Nothing here works yet."""

@@ -1,0 +1,1 @@
+"""Progress judged from several cameras, and the reward made of it."""

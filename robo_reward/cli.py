@@ -1,0 +1,78 @@
+"""The one program: ``robo-reward COMMAND``, its commands found through entry points.
+
+A command is a frozen dataclass (its fields are the flags, its docstring the help) with a
+method ``run() -> None``. Any installed package adds one by an entry point in the group
+``robo_reward.commands``. Only the command that was asked for is imported. A class with an
+attribute ``group`` instead of ``run`` holds further commands: those of that group.
+"""
+
+import sys
+from importlib.metadata import EntryPoint, entry_points
+from typing import Protocol
+
+from .errors import InputError, RoboRewardError
+
+COMMANDS = "robo_reward.commands"
+ORDER = ("demo", "import", "collect", "train", "label", "report", "bench", "doctor")
+
+
+class Command(Protocol):
+    """What an entry point of a command group names, once built from the command line."""
+
+    def run(self) -> None:
+        """Do the work; raise `RoboRewardError` for whatever the user can mend."""
+
+
+def find(group: str) -> dict[str, EntryPoint]:
+    """Return the entry points of a group by name, the usual order of work first."""
+    found = {point.name: point for point in entry_points(group=group)}
+    known = [name for name in ORDER if name in found]
+    return {name: found[name] for name in known + sorted(set(found) - set(known))}
+
+
+def choose(group: str, program: str, args: list[str]) -> Command | None:
+    """Return the command that ``args`` asks for, built from its flags.
+
+    Prints the list of commands and returns None if no command is named or help is asked for.
+
+    Raises:
+        InputError: If the command does not exist; the message lists those that do.
+    """
+    import tyro
+
+    points = find(group)
+    if not args or args[0] in ("-h", "--help"):
+        _print_commands(program, points)
+        return None
+    name = args[0]
+    if name not in points:
+        raise InputError(f"{program} has no command {name!r}; it has {', '.join(points)}")
+    found = points[name].load()
+    if hasattr(found, "group"):
+        return choose(found.group, f"{program} {name}", args[1:])
+    command: Command = tyro.cli(found, prog=f"{program} {name}", args=args[1:])
+    return command
+
+
+def _print_commands(program: str, points: dict[str, EntryPoint]) -> None:
+    print(f"usage: {program} COMMAND [--help] [flags]\n")
+    for name, point in points.items():
+        summary = (point.load().__doc__ or "").strip().splitlines()[0]
+        print(f"  {name:<9} {summary}")
+    print(f"\n'{program} COMMAND --help' shows the flags of a command and an example.")
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run the command line; exit with 2 and one sentence for what the user can mend."""
+    args = sys.argv[1:] if args is None else args
+    try:
+        command = choose(COMMANDS, "robo-reward", args)
+        if command is not None:
+            command.run()
+    except RoboRewardError as error:
+        name = args[0] if args else ""
+        print(f"robo-reward {name}: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        print("\nrobo-reward: interrupted; repeat the command to go on", file=sys.stderr)
+        raise SystemExit(130) from None

@@ -1,0 +1,1 @@
+"""MuJoCo tasks that know the truth, scripted experts, and collection of episodes."""
