@@ -51,8 +51,8 @@ class Episode:
     """(length,) whether the task is done at each frame; None where unknown."""
     truth: NDArray[np.float32] | None = None
     """(length,) true progress in [0, 1], from a simulator; None where unknown."""
-    other_goals: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
-    """Instruction of another goal of the scene → (length,) its true progress here."""
+    other_goals: Mapping[tuple[str, ...], NDArray[np.float32]] = field(default_factory=dict)
+    """Phrasings of another goal of the scene → (length,) its true progress here."""
     behaviour: str | None = None
     """How the episode was made (``expert``, ``early_release``, …), where recorded."""
 

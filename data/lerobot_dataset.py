@@ -1,0 +1,265 @@
+"""Episodes of a LeRobotDataset v3.0, read with little memory and without LeRobot itself."""
+
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from robo_reward.errors import DatasetError, InputError
+
+from . import lerobot_rows as facts
+from .episodes import Episode, Subtask, Views
+from .lerobot_meta import PREFIX, fingerprint, locate, parquet_errors, read_metadata
+
+ROWS_AT_ONCE = 8
+"""Rows of images that are in memory together while an episode is read from parquet."""
+
+
+def open_dataset(source: str | Path, *, views: tuple[str, ...] | None = None) -> "LeRobotEpisodes":
+    """Return the episodes of a LeRobotDataset v3.0.
+
+    Args:
+        source: A local directory, or a hub id ``user/name``, which is downloaded.
+        views: Cameras to use: view names, or feature names where a dataset does not call its
+            cameras ``observation.images.<view>``; all of the former if None.
+
+    Raises:
+        DatasetError: If there is no such dataset, or it is damaged, outdated or lacks a view.
+    """
+    return LeRobotEpisodes(locate(source), views=views)
+
+
+class LeRobotEpisodes:
+    """The episodes of a local LeRobotDataset v3.0; an `EpisodeDataset`."""
+
+    root: Path
+    """The dataset's directory."""
+    views: tuple[str, ...]
+    """Names of the cameras in use, sorted."""
+    fingerprint: str
+    """sha256 of metadata and file sizes; the same on every machine."""
+
+    def __init__(self, root: Path, *, views: tuple[str, ...] | None = None) -> None:
+        """Read the metadata of the dataset and check that its files are there.
+
+        Raises:
+            DatasetError: If it is damaged, outdated, incomplete or lacks a view.
+        """
+        self.root = root
+        self._meta = read_metadata(root)
+        self._features: dict[str, dict[str, Any]] = self._meta.info["features"]
+        self._keys = _camera_keys(root, self._features, views)
+        self.views = tuple(sorted(self._keys))
+        self._fps = float(self._meta.info["fps"])
+        self._data_files = self._meta.files(None)
+        videos = [key for key in self._keys.values() if self._features[key]["dtype"] == "video"]
+        self._video_files = {key: self._meta.files(key) for key in videos}
+        self._file_starts = self._first_rows_of_files()
+        self.fingerprint = fingerprint(self._meta, videos)
+
+    def __len__(self) -> int:
+        """Return the number of episodes."""
+        return int(self._meta.episodes.num_rows)
+
+    def episode(self, index: int) -> Episode:
+        """Return what is known of an episode, without decoding a pixel.
+
+        Raises:
+            InputError: If there is no such episode.
+            DatasetError: If its rows or annotations are damaged.
+        """
+        row = self._row(index)
+        length = int(row["length"])
+        columns = self._columns(index, length)
+        task = self._meta.tasks.get(int(columns["task_index"][0]))
+        if task is None or not task.strip():
+            raise DatasetError(
+                f"episode {index} of {self.root} has no task text; set it with LeRobot's "
+                "lerobot-edit-dataset (modify_tasks)"
+            )
+        subtasks = self._subtasks(row, columns, length)
+        ended_well = facts.outcome(columns, subtasks)
+        return Episode(
+            index=index,
+            length=length,
+            fps=self._fps,
+            views=self.views,
+            instructions=facts.phrasings(task, self._meta.own),
+            first_row=int(row["dataset_from_index"]),
+            subtasks=subtasks,
+            outcome=ended_well,
+            success=facts.success(columns, subtasks, ended_well),
+            truth=columns.get("truth.progress"),
+            other_goals=self._other_goals(columns, task),
+            behaviour=row.get("behaviour"),
+        )
+
+    def frames(
+        self, index: int, *, views: tuple[str, ...], size: int | None = None, stride: int = 1
+    ) -> Iterator[tuple[int, Views]]:
+        """Yield (frame number, views) in order, every ``stride``-th frame.
+
+        Images are uint8 RGB (H, W, 3), squashed to ``size`` × ``size`` with area averaging
+        (full resolution if None). Only a few frames are in memory at a time.
+
+        Raises:
+            InputError: If there is no such episode.
+            DatasetError: If a view is unknown, or its images cannot be decoded.
+        """
+        missing = [view for view in views if view not in self._keys]
+        if missing or not views:
+            raise DatasetError(_unknown_views(self.root, missing, self.views))
+        row = self._row(index)
+        streams = [self._stream(row, self._keys[view], size, stride) for view in views]
+        for images in zip(*streams, strict=True):
+            yield images[0][0], {v: image for v, (_, image) in zip(views, images, strict=True)}
+
+    def _row(self, index: int) -> dict[str, Any]:
+        if not 0 <= index < len(self):
+            raise InputError(f"{self.root} has no episode {index}; it has 0 to {len(self) - 1}")
+        found: dict[str, Any] = self._meta.episodes.slice(index, 1).to_pylist()[0]
+        return found
+
+    def _first_rows_of_files(self) -> dict[Path, int]:
+        starts: dict[Path, int] = {}
+        first_rows = self._meta.episodes["dataset_from_index"].to_pylist()
+        for path, first in zip(self._data_files, first_rows, strict=True):
+            starts[path] = min(first, starts.get(path, first))
+        return starts
+
+    def _batches(self, row: dict[str, Any], names: list[str]) -> Iterator[pa.Table]:
+        """Yield the columns of an episode's rows, a few rows at a time."""
+        name = self._data_files[int(row["episode_index"])]
+        first = int(row["dataset_from_index"]) - self._file_starts[name]
+        last = first + int(row["length"])
+        path = self.root / name
+        with parquet_errors(path):
+            stat = path.stat()
+            file = _open_parquet(path, (stat.st_size, stat.st_ino, stat.st_mtime_ns))
+            begin = 0
+            for group in range(file.num_row_groups):
+                rows = file.metadata.row_group(group).num_rows
+                if begin < last and begin + rows > first:
+                    at = begin
+                    for batch in file.iter_batches(ROWS_AT_ONCE, [group], columns=names):
+                        low, high = max(first - at, 0), min(last - at, batch.num_rows)
+                        at += batch.num_rows
+                        if low < high:
+                            yield batch.slice(low, high - low)
+                begin += rows
+
+    def _columns(self, index: int, length: int) -> dict[str, NDArray[Any]]:
+        names = [name for name in facts.COLUMNS if name in self._features]
+        row = self._row(index)
+        batches = list(self._batches(row, names))
+        count = sum(batch.num_rows for batch in batches)
+        if count != length:
+            raise DatasetError(
+                f"episode {index} of {self.root} has {count} rows, but meta/episodes claims "
+                f"{length}; the dataset was not finalized or a file is cut off: copy it again"
+            )
+        table = pa.Table.from_batches(batches)
+        return {name: _array(name, table[name]) for name in names}
+
+    def _subtasks(
+        self, row: dict[str, Any], columns: dict[str, NDArray[Any]], length: int
+    ) -> tuple[Subtask, ...]:
+        found = facts.sarm_subtasks(row, length)
+        if not found and "language_persistent" in columns:
+            entries = columns["language_persistent"][0] or []
+            return facts.language_subtasks(entries, length, self._fps)
+        return found
+
+    def _other_goals(
+        self, columns: dict[str, NDArray[Any]], task: str
+    ) -> dict[tuple[str, ...], NDArray[np.float32]]:
+        if "truth.goals" not in columns:
+            return {}
+        names = self._features["truth.goals"].get("names") or []
+        return facts.other_goals(columns["truth.goals"], names, self._meta.own, task)
+
+    def _stream(
+        self, row: dict[str, Any], key: str, size: int | None, stride: int
+    ) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+        from . import video
+
+        if key not in self._video_files:
+            return self._stored_images(row, key, size, stride)
+        return video.frames(
+            self.root / self._video_files[key][int(row["episode_index"])],
+            count=int(row["length"]),
+            start_s=float(row[f"videos/{key}/from_timestamp"]),
+            size=size,
+            stride=stride,
+        )
+
+    def _stored_images(
+        self, row: dict[str, Any], key: str, size: int | None, stride: int
+    ) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+        from . import video
+
+        number = 0
+        for batch in self._batches(row, [key]):
+            for cell in batch.column(0):
+                if number % stride == 0:
+                    where = f"frame {number} of {key} in episode {row['episode_index']}"
+                    yield number, video.square(video.decode_image(cell.as_py(), where), size)
+                number += 1
+
+
+@lru_cache(maxsize=2)
+def _open_parquet(path: Path, stamp: tuple[int, int, int]) -> pq.ParquetFile:
+    """Open a data file once for all episodes in it; ``stamp`` tells a rewritten file apart."""
+    return pq.ParquetFile(path)
+
+
+def _array(name: str, column: pa.ChunkedArray) -> NDArray[Any]:
+    if name == "language_persistent":
+        entries = np.empty(1, dtype=object)
+        entries[0] = column[0].as_py()
+        return entries
+    if name == "truth.goals":
+        values = np.asarray(column.to_pylist(), dtype=np.float32)
+        return values.reshape(len(values), -1)
+    kinds = {"task_index": np.int64, "next.success": np.bool_}
+    return np.asarray(column.to_pylist(), dtype=kinds.get(name, np.float32)).reshape(-1)
+
+
+def _camera_keys(
+    root: Path, features: dict[str, dict[str, Any]], views: tuple[str, ...] | None
+) -> dict[str, str]:
+    """Return view name → feature key of the cameras to use; depth maps are no views."""
+    cameras = [
+        key
+        for key, feature in features.items()
+        if feature["dtype"] in ("video", "image") and not _is_depth(feature.get("info") or {})
+    ]
+    known = {key.removeprefix(PREFIX): key for key in cameras if key.startswith(PREFIX)}
+    if views is None:
+        if not known:
+            listed = " ".join(cameras) or "none"
+            raise DatasetError(
+                f"{root} has no camera called {PREFIX}<view>; its images are: {listed}; "
+                f"name those to use with --views {listed if cameras else '...'}"
+            )
+        return known
+    named = known | {key: key for key in cameras}
+    missing = [view for view in views if view not in named]
+    if missing or not views:
+        every = tuple(known) + tuple(key for key in cameras if not key.startswith(PREFIX))
+        raise DatasetError(_unknown_views(root, missing, every))
+    return {view.removeprefix(PREFIX): named[view] for view in views}
+
+
+def _is_depth(info: dict[str, Any]) -> bool:
+    return bool(info.get("is_depth_map") or info.get("video.is_depth_map"))
+
+
+def _unknown_views(root: Path, missing: list[str], known: tuple[str, ...]) -> str:
+    asked = f"{root} has no view {', '.join(missing)}" if missing else "no view was asked for"
+    return f"{asked}; {root.name} has {', '.join(known)}: name some of those with --views"

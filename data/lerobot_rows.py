@@ -1,0 +1,147 @@
+"""What the rows of one LeRobot episode say about it: subtasks, success, true progress.
+
+Pure functions on columns. Row t of ``next.*`` is about the step after frame t; row t of
+``truth.*`` is about frame t itself.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robo_reward.errors import DatasetError
+
+from .episodes import Subtask
+
+DONE = 1.0 - 1e-6
+"""True progress from which on a frame counts as done."""
+COLUMNS = (
+    "task_index",
+    "next.success",
+    "next.reward",
+    "truth.progress",
+    "truth.goals",
+    "language_persistent",
+)
+"""Columns of the data files that describe an episode."""
+
+
+def sarm_subtasks(row: Mapping[str, Any], length: int) -> tuple[Subtask, ...]:
+    """Return the subtasks of SARM's per-episode columns, the dense ones if there are both.
+
+    Args:
+        row: One row of ``meta/episodes``.
+        length: Frames of the episode; an end at or beyond it means the last frame.
+
+    Raises:
+        DatasetError: If names, starts and ends differ in number, or run backwards.
+    """
+    for kind in ("dense", "sparse"):
+        names = row.get(f"{kind}_subtask_names")
+        if names:
+            starts = row.get(f"{kind}_subtask_start_frames") or []
+            ends = row.get(f"{kind}_subtask_end_frames") or []
+            where = f"the {kind} subtasks of episode {row['episode_index']}"
+            if not len(names) == len(starts) == len(ends):
+                raise DatasetError(
+                    f"{where} have {len(names)} names, {len(starts)} starts and {len(ends)} ends; "
+                    "annotate the episode again"
+                )
+            return _spans(where, list(zip(names, starts, ends, strict=True)), length)
+    return ()
+
+
+def language_subtasks(
+    entries: Sequence[Mapping[str, Any]], length: int, fps: float
+) -> tuple[Subtask, ...]:
+    """Return the subtasks of LeRobot's ``language_persistent`` entries.
+
+    Each lasts until the next one starts, and the last one until the last frame.
+    """
+    found = sorted(
+        (round(float(entry["timestamp"]) * fps), entry.get("content") or "")
+        for entry in entries
+        if entry.get("style") == "subtask"
+    )
+    ends = [start for start, _ in found[1:]] + [length - 1]
+    spans = [(name, start, end) for (start, name), end in zip(found, ends, strict=True)]
+    return _spans("the language_persistent subtasks", spans, length)
+
+
+def _spans(where: str, spans: list[tuple[str, int, int]], length: int) -> tuple[Subtask, ...]:
+    subtasks = tuple(
+        Subtask(name=str(name), start=int(start), end=min(int(end), length - 1))
+        for name, start, end in spans
+    )
+    edges = [edge for subtask in subtasks for edge in (subtask.start, subtask.end)]
+    if edges != sorted(edges) or (edges and not 0 <= edges[0] <= edges[-1] < length):
+        raise DatasetError(
+            f"{where} overlap, run backwards or leave its {length} frames; annotate it again"
+        )
+    return subtasks
+
+
+def outcome(columns: Mapping[str, NDArray[Any]], subtasks: tuple[Subtask, ...]) -> bool | None:
+    """Return whether the episode ended in success, None where nothing says so.
+
+    In this order: any ``next.success``; a positive last ``next.reward``; annotated subtasks,
+    the last of which ends in the episode.
+    """
+    if "next.success" in columns:
+        return bool(columns["next.success"].any())
+    if "next.reward" in columns:
+        return bool(columns["next.reward"][-1] > 0)
+    return True if subtasks else None
+
+
+def success(
+    columns: Mapping[str, NDArray[Any]], subtasks: tuple[Subtask, ...], ended_well: bool | None
+) -> NDArray[np.bool_] | None:
+    """Return (T,) whether the task is done at each frame, None where nothing says so.
+
+    In this order: true progress; in an annotated success, the frames from the last keyframe
+    on; the frames after a row with ``next.success``.
+    """
+    length = len(columns["task_index"])
+    if "truth.progress" in columns:
+        return np.asarray(columns["truth.progress"] >= DONE)
+    if subtasks and ended_well:
+        return np.arange(length) >= subtasks[-1].end
+    if "next.success" in columns:
+        before = np.concatenate([[False], columns["next.success"][:-1]])
+        return np.logical_or.accumulate(before)
+    return None
+
+
+def phrasings(task: str, own_file: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return a task's text, then its paraphrases from ``meta/robo_reward.json``."""
+    return tuple(dict.fromkeys([task, *own_file.get("paraphrases", {}).get(task, [])]))
+
+
+def other_goals(
+    values: NDArray[np.float32], names: Sequence[str], own_file: Mapping[str, Any], own: str
+) -> dict[tuple[str, ...], NDArray[np.float32]]:
+    """Return phrasings → (T,) true progress for the goals of a scene other than its own.
+
+    Args:
+        values: (T, G) column ``truth.goals``.
+        names: Goal of each of the G columns.
+        own_file: ``meta/robo_reward.json``; its ``goals`` say the task text of each goal.
+        own: The episode's own task text, which is left out.
+
+    Raises:
+        DatasetError: If a goal has no text.
+    """
+    texts: Mapping[str, str] = own_file.get("goals", {})
+    lacking = [name for name in names if name not in texts]
+    if lacking or len(names) != values.shape[1]:
+        raise DatasetError(
+            f"truth.goals has {values.shape[1]} columns named {list(names)}, but "
+            f"meta/robo_reward.json has no text for {lacking}; write its 'goals' again"
+        )
+    return {
+        phrasings(texts[name], own_file): values[:, column]
+        for column, name in enumerate(names)
+        if texts[name] != own
+    }

@@ -1,0 +1,166 @@
+"""Tiny recordings and datasets that several test files share."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("MUJOCO_GL", "egl")
+
+TASK = "put the red cube in the bin"
+OTHER_TASK = "push the blue button"
+VIEWS = ("front", "wrist")
+LENGTH = 12
+SHAPE = (32, 48, 3)
+FEATURES: dict[str, dict[str, Any]] = {
+    "action": {"dtype": "float32", "shape": (3,), "names": ["x", "y", "z"]},
+    "next.reward": {"dtype": "float32", "shape": (1,), "names": None},
+    "next.success": {"dtype": "bool", "shape": (1,), "names": None},
+    "truth.progress": {"dtype": "float32", "shape": (1,), "names": None},
+    "truth.is_final": {"dtype": "bool", "shape": (1,), "names": None},
+    "truth.goals": {"dtype": "float32", "shape": (2,), "names": ["cube", "button"]},
+}
+
+
+def grey(view: str, number: int, episode: int = 0) -> int:
+    """The grey that fills a view of a frame: it tells view, frame and episode apart."""
+    return (20 if view == "front" else 140) + 8 * number + 3 * (episode % 3)
+
+
+def image(view: str, number: int, episode: int = 0) -> np.ndarray:
+    return np.full(SHAPE, grey(view, number, episode), np.uint8)
+
+
+def rows(episode: int, length: int = LENGTH) -> Iterator[dict[str, Any]]:
+    """Progress rises to 1 at frame 9; episode 1 stays at half."""
+    for number in range(length):
+        progress = min(number / 9, 1.0 if episode != 1 else 0.5)
+        success = bool(episode != 1 and number + 1 >= 9)
+        yield {
+            **{f"observation.images.{view}": image(view, number, episode) for view in VIEWS},
+            "action": np.zeros(3),
+            "next.reward": float(success),
+            "next.success": success,
+            "truth.progress": progress,
+            "truth.is_final": number == length - 1,
+            "truth.goals": [progress, 0.25],
+        }
+
+
+def write_dataset(root: Path, storage: str, episodes: int = 3) -> Path:
+    from data.writer import DatasetWriter
+
+    description = {
+        "paraphrases": {
+            TASK: ["drop the red cube into the bin"],
+            OTHER_TASK: ["press the blue button"],
+        },
+        "goals": {"cube": TASK, "button": OTHER_TASK},
+    }
+    with DatasetWriter(
+        root,
+        fps=10,
+        image_shapes=dict.fromkeys(VIEWS, SHAPE),
+        features=FEATURES,
+        storage=storage,  # type: ignore[arg-type]
+        description=description,
+    ) as writer:
+        for episode in range(episodes):
+            behaviour = "early_release" if episode == 1 else "expert"
+            writer.add_episode(rows(episode), task=TASK, columns={"behaviour": behaviour})
+    return root
+
+
+def write_video(path: Path, images: list[np.ndarray], codec: str = "mpeg4", fps: int = 10) -> Path:
+    import av
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=fps)
+        stream.height, stream.width = images[0].shape[:2]
+        stream.pix_fmt = "yuv420p"
+        stream.bit_rate = 4_000_000
+        for picture in images:
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+KEYFRAMES = [
+    {"anotation": "grasp", "start_frame_id": 1, "end_frame_id": 5},
+    {"annotation": "release", "start_frame_id": 5, "end_frame_id": 10},
+]
+
+
+def write_recordings(root: Path, episodes: int = 2) -> Path:
+    for episode in range(episodes):
+        folder = root / f"episode_{episode + 1:03d}"
+        for view in VIEWS:
+            images = [image(view, number, episode) for number in range(LENGTH)]
+            write_video(folder / f"{view}.mp4", images)
+        (folder / "annotated_keyframes.json").write_text(json.dumps(KEYFRAMES))
+    texts = [TASK, "bin the red cube"]
+    (root / "task_instruction.json").write_text(json.dumps(texts))
+    return root
+
+
+def change_info(root: Path, change: Callable[[dict[str, Any]], object]) -> Path:
+    path = root / "meta/info.json"
+    info = json.loads(path.read_text())
+    change(info)
+    path.write_text(json.dumps(info))
+    return root
+
+
+def rewrite(path: Path, change: Callable[[Any], Any], **options: Any) -> None:
+    import pyarrow.parquet as pq
+
+    pq.write_table(change(pq.read_table(path)), path, **options)
+
+
+def data_file(root: Path) -> Path:
+    return root / "data/chunk-000/file-000.parquet"
+
+
+def episodes_file(root: Path) -> Path:
+    return root / "meta/episodes/chunk-000/file-000.parquet"
+
+
+@pytest.fixture(scope="session")
+def tiny_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three simulated episodes of 12 frames, two views, images in parquet. Do not change it."""
+    return write_dataset(tmp_path_factory.mktemp("datasets") / "tiny", "images")
+
+
+@pytest.fixture(scope="session")
+def tiny_video_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same as H.264 video. Do not change it."""
+    return write_dataset(tmp_path_factory.mktemp("datasets") / "tiny-h264", "h264")
+
+
+@pytest.fixture
+def copy(tiny_dataset: Path, tmp_path: Path) -> Path:
+    """A copy of the tiny dataset; yours to damage."""
+    return Path(shutil.copytree(tiny_dataset, tmp_path / "copy"))
+
+
+@pytest.fixture
+def recordings(tmp_path: Path) -> Path:
+    """Two raw recordings of 12 frames, two views, annotated; yours to damage."""
+    return write_recordings(tmp_path / "recordings")
+
+
+@pytest.fixture(scope="session")
+def real_table() -> Path:
+    """The real recording that lies beside a development checkout."""
+    root = Path(__file__).parent.parent.parent / "shared/data/real_table"
+    if not root.is_dir():
+        pytest.skip(f"the real recording {root} is not on this machine")
+    return root
