@@ -1,0 +1,243 @@
+"""From episodes to `PairBatch`: which frames, references, instructions and pairs a step has.
+
+A plan is drawn first, without a pixel; then its frames are read and packed. Deterministic:
+the plan of a step depends on the goals, the configuration and the generator alone.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robo_reward.batch import PairBatch
+from robo_reward.errors import InputError
+from robo_reward.sampling import sample_frames, sample_pairs
+from robo_reward.targets import hop
+
+from .goals import Goal
+
+type Ints = NDArray[np.int64]
+type Key = tuple[int, int]
+"""(episode, frame)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplingConfig:
+    """How training steps are drawn (design of the stratification: `robo_reward.sampling`)."""
+
+    episodes: int = 6
+    """Episodes a step."""
+    frames: int = 16
+    """Frames encoded of each."""
+    prefixes: int = 2
+    """Instruction-and-reference draws an episode."""
+    pairs: int = 12
+    """Pairs formed under each."""
+    other_goal: float = 0.4
+    """Probability of judging by another goal of the scene whose truth is known."""
+    foreign: float = 0.15
+    """Probability of an instruction of another task, whose truth here is unknown."""
+    other_picture: float = 0.25
+    """Probability that the goal pictures show another goal of the scene than the words."""
+    swap: float = 0.75
+    """Probability that a reference comes from another episode of the same task."""
+    drop_start: float = 0.1
+    """Probability of no start reference."""
+    drop_goal: float = 0.15
+    """Probability of no goal reference."""
+    drop_views: float = 0.3
+    """Probability that views are dropped; then each is, with the same probability."""
+
+
+class FrameReader(Protocol):
+    """Hands out resized frames; the cache of `data.cache` is one."""
+
+    def read(self, episode: int, frames: Ints) -> NDArray[np.uint8]:
+        """Return (n, V, S, S, 3) uint8."""
+
+    def present(self, episode: int) -> NDArray[np.bool_]:
+        """Return (V,) which views the episode has."""
+
+
+@dataclass(kw_only=True)
+class Plan:
+    """A step without its pixels; grows as episodes are added."""
+
+    frames: dict[Key, int] = field(default_factory=dict)
+    instructions: list[str] = field(default_factory=list)
+    start: list[int] = field(default_factory=list)
+    goal: list[int] = field(default_factory=list)
+    visible: list[NDArray[np.bool_]] = field(default_factory=list)
+    pairs: list[tuple[int, int, int, list[int]]] = field(default_factory=list)
+    targets: list[tuple[float, float, float, float, float]] = field(default_factory=list)
+
+    def frame(self, key: Key | None) -> int:
+        """Return the number of a frame in this step, adding it if it is new; −1 for None."""
+        return -1 if key is None else self.frames.setdefault(key, len(self.frames))
+
+
+class PairSampler:
+    """Draws training steps from episodes whose goals are known."""
+
+    def __init__(
+        self,
+        goals: dict[int, tuple[Goal, ...]],
+        usable: dict[int, Ints],
+        config: SamplingConfig,
+        *,
+        views: int,
+        period: dict[int, int],
+        history: int = 0,
+    ) -> None:
+        """Prepare the draws.
+
+        Args:
+            goals: Goals by episode, the recorded one first.
+            usable: Frames that may be drawn by episode, sorted (withheld ones left out).
+            config: Probabilities and sizes.
+            views: Views of the dataset.
+            period: Query period in frames by episode.
+            history: Earlier queries shown with each pair.
+        """
+        if not goals:
+            raise InputError("there is no episode to train on; give a dataset with episodes")
+        self.goals, self.usable, self.config = goals, usable, config
+        self.views, self.period, self.history = views, period, history
+        self.episodes = np.array(sorted(goals))
+        self.done: dict[str, list[Key]] = {}
+        self.begun: dict[str, list[Key]] = {}
+        for episode, known in goals.items():
+            for goal in known:
+                self._index(episode, goal)
+        self.texts = {goal.instructions[0]: goal for known in goals.values() for goal in known}
+
+    def _index(self, episode: int, goal: Goal) -> None:
+        usable, text = self.usable[episode], goal.instructions[0]
+        if goal.match == 1.0 or np.isnan(goal.match):
+            self.begun.setdefault(text, []).append((episode, int(usable[0])))
+        finished = usable[(goal.success[usable] == 1.0) & (goal.match == 1.0)]
+        self.done.setdefault(text, []).extend((episode, int(f)) for f in finished[-3:])
+
+    def plan(self, rng: np.random.Generator) -> Plan:
+        """Return the plan of one step."""
+        plan = Plan()
+        count = self.config.episodes
+        chosen = rng.choice(self.episodes, size=count, replace=count > len(self.episodes))
+        for episode in chosen.tolist():
+            frames = sample_frames(
+                self.usable[episode], self.config.frames, self.period[episode], rng
+            )
+            for _ in range(self.config.prefixes):
+                self._add_prefix(plan, episode, frames, rng)
+        return plan
+
+    def _add_prefix(self, plan: Plan, episode: int, frames: Ints, rng: np.random.Generator) -> None:
+        goal, picture = self._draw_goal(episode, rng)
+        start = self._reference(self.begun, goal.instructions[0], episode, rng)
+        shown = self._reference(self.done, picture, episode, rng)
+        start = None if rng.random() < self.config.drop_start else start
+        shown = None if rng.random() < self.config.drop_goal else shown
+        number = len(plan.instructions)
+        plan.instructions.append(goal.instructions[rng.integers(len(goal.instructions))])
+        plan.start.append(plan.frame(start))
+        plan.goal.append(plan.frame(shown))
+        plan.visible.append(self._draw_views(rng))
+        progress = goal.progress[frames]
+        before, after = sample_pairs(
+            progress, frames.astype(np.float64), self.config.pairs, self.period[episode], rng
+        )
+        hops = np.where(before == after, 0.0, hop(progress[before], progress[after]))
+        for p, q, step in zip(frames[before], frames[after], hops, strict=True):
+            earlier = [int(p) - k * self.period[episode] for k in range(1, self.history + 1)]
+            seen = [plan.frame((episode, f)) if f >= 0 else -1 for f in earlier]
+            pair = (number, plan.frame((episode, int(p))), plan.frame((episode, int(q))), seen)
+            plan.pairs.append(pair)
+            phi, success = float(goal.progress[q]), float(goal.success[q])
+            from_start = phi if start is not None else np.nan
+            from_goal = phi - 1.0 if shown is not None else np.nan
+            plan.targets.append((float(step), from_start, from_goal, success, goal.match))
+
+    def _draw_goal(self, episode: int, rng: np.random.Generator) -> tuple[Goal, str]:
+        """Return the goal to judge by, and the text of the goal that the pictures show."""
+        own, *others = self.goals[episode]
+        here = {goal.instructions[0] for goal in (own, *others)}
+        foreign = sorted(set(self.texts) - here)
+        draw, picture_draw = rng.random(2)
+        goal = own
+        if foreign and draw < self.config.foreign:
+            goal = _unknown(self.texts[foreign[rng.integers(len(foreign))]], len(own.progress))
+        elif others and draw < self.config.foreign + self.config.other_goal:
+            goal = others[rng.integers(len(others))]
+        rivals = sorted(here - {goal.instructions[0]})
+        if rivals and picture_draw < self.config.other_picture:
+            return goal, rivals[rng.integers(len(rivals))]
+        return goal, goal.instructions[0]
+
+    def _reference(
+        self, index: dict[str, list[Key]], text: str, episode: int, rng: np.random.Generator
+    ) -> Key | None:
+        """Return a frame that shows the start or end of a task, or None if nobody reached it."""
+        known = index.get(text, [])
+        own = [key for key in known if key[0] == episode]
+        other = [key for key in known if key[0] != episode]
+        pool = other if other and (not own or rng.random() < self.config.swap) else own
+        return pool[rng.integers(len(pool))] if pool else None
+
+    def _draw_views(self, rng: np.random.Generator) -> NDArray[np.bool_]:
+        visible: NDArray[np.bool_] = np.ones(self.views, dtype=np.bool_)
+        if rng.random() < self.config.drop_views:
+            visible = rng.random(self.views) >= self.config.drop_views
+            if not visible.any():
+                visible[rng.integers(self.views)] = True
+        return visible
+
+
+def _unknown(goal: Goal, length: int) -> Goal:
+    """Return the targets of a foreign instruction: nothing is known but that it is not it."""
+    nothing = np.full(length, np.nan)
+    return Goal(instructions=goal.instructions, progress=nothing, success=nothing, match=0.0)
+
+
+def pack(plan: Plan, reader: FrameReader, views: tuple[str, ...]) -> PairBatch:
+    """Return the batch of a plan, its frames read, each once."""
+    frames, images, jitter = _read(list(plan.frames), reader, len(views))
+    numbers, before, after, history = zip(*plan.pairs, strict=True)
+    columns = np.array(plan.targets, dtype=np.float32).T
+    return PairBatch(
+        views=views,
+        images=images,
+        jitter=jitter,
+        frames=frames,
+        instructions=tuple(plan.instructions),
+        start=np.array(plan.start, dtype=np.int64),
+        goal=np.array(plan.goal, dtype=np.int64),
+        visible=np.stack(plan.visible),
+        prefix=np.array(numbers, dtype=np.int64),
+        before=np.array(before, dtype=np.int64),
+        after=np.array(after, dtype=np.int64),
+        history=np.array(history, dtype=np.int64).reshape(len(numbers), -1),
+        hop_previous=columns[0],
+        hop_start=columns[1],
+        hop_goal=columns[2],
+        success=columns[3],
+        match=columns[4],
+    )
+
+
+def _read(
+    keys: Sequence[Key], reader: FrameReader, views: int
+) -> tuple[Ints, NDArray[np.uint8], Ints]:
+    """Return (frames (F, V), images (N, S, S, 3), jitter (N,)) of (episode, frame) keys."""
+    frames = np.full((len(keys), views), -1, dtype=np.int64)
+    images, jitter, count = [], [], 0
+    for episode in dict.fromkeys(episode for episode, _ in keys):
+        rows = [i for i, key in enumerate(keys) if key[0] == episode]
+        pixels = reader.read(episode, np.array([keys[i][1] for i in rows]))
+        for view in np.flatnonzero(reader.present(episode)).tolist():
+            frames[rows, view] = np.arange(count, count + len(rows))
+            images.append(pixels[:, view])
+            jitter.append(np.full(len(rows), episode * views + view, dtype=np.int64))
+            count += len(rows)
+    return frames, np.concatenate(images), np.concatenate(jitter)

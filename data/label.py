@@ -1,0 +1,209 @@
+"""``robo-reward label``: the progress of every frame of a dataset, as a parquet sidecar."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from robo_reward.console import progress_bar
+from robo_reward.errors import OutputError
+
+from .references import AUTO
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from robo_reward.model import Labels, Model
+
+    from .episodes import Episode, EpisodeDataset
+    from .references import ReferenceFinder
+
+FILE = "progress.parquet"
+_FROM_LABELS = {
+    "progress_sparse": "progress",
+    "progress_forward": "forward",
+    "progress_backward": "backward",
+    "progress_incremental": "incremental",
+    "confidence": "confidence",
+    "success_prob": "success_prob",
+    "match_prob": "match_prob",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Label:
+    """Label every frame of a dataset with its progress, beside the dataset, never in it.
+
+    Example: robo-reward label --dataset outputs/sim --model outputs/model --out outputs/labels
+    """
+
+    dataset: str
+    """LeRobotDataset v3.0: a directory or a hub id."""
+    model: Path
+    """Checkpoint directory, or the directory of a training run."""
+    out: Path
+    """Directory for progress.parquet."""
+    reference: str = AUTO
+    """auto (ends of the first other successful episode of the task), an episode number, a
+    directory with start/<view>.png and goal/<view>.png, none, or own-last-frame (non-causal)."""
+    views: tuple[str, ...] = ()
+    """Cameras to look at; none: all that the dataset has."""
+    overwrite: bool = False
+    """Replace labels that are there."""
+    dry_run: bool = False
+    """Say what would be done, and stop."""
+
+    def run(self) -> None:
+        """Label, and print where the labels are.
+
+        Raises:
+            RoboRewardError: With one sentence for whatever the user can mend.
+        """
+        path = check_place(self.out, overwrite=self.overwrite)
+        from robo_reward.checkpoint import load
+
+        from .lerobot_dataset import open_dataset
+        from .references import ReferenceFinder
+
+        dataset = open_dataset(self.dataset, views=self.views or None)
+        model = load(self.model)
+        finder = ReferenceFinder(dataset, self.reference, size=model.settings.image_size)
+        rows = sum(dataset.episode(i).length for i in range(len(dataset)))
+        print(f"{len(dataset)} episodes, {rows} frames of {', '.join(dataset.views)}")
+        if self.dry_run:
+            return
+        told = write_labels(dataset, model, finder, path)
+        for source, count in told.items():
+            print(f"references of {count} episodes: {source}")
+        print(f"labels: {path}")
+        print(
+            "to weigh LeRobot training with them: --sample_weighting.type=rabc "
+            f"--sample_weighting.progress_path={path}"
+        )
+
+
+def check_place(out: Path, *, overwrite: bool) -> Path:
+    """Return the file to write, after checking that it may be written.
+
+    Raises:
+        OutputError: If it exists without ``overwrite``, or cannot be written.
+    """
+    path = out / FILE
+    if path.exists() and not overwrite:
+        raise OutputError(f"{path} exists: --overwrite replaces it, or choose another --out")
+    with _written(path):
+        out.mkdir(parents=True, exist_ok=True)
+        probe = out / ".writable"
+        probe.touch()
+        probe.unlink()
+    return path
+
+
+def label_episode(
+    dataset: "EpisodeDataset", model: "Model", finder: "ReferenceFinder", episode: "Episode"
+) -> "tuple[Labels, str]":
+    """Return the labels of an episode and where its references come from.
+
+    Only the frames that are queried are resized and kept; the others are decoded and dropped.
+    """
+    import numpy as np
+
+    found = finder.find(episode.index)
+    every = model.stride(episode.fps)
+    stream = dataset.frames(
+        episode.index, views=episode.views, size=model.settings.image_size, stride=every
+    )
+    labels = model.label_queries(
+        (views for _, views in stream),
+        episode.instructions[0],
+        found.references,
+        query=np.arange(episode.length) // every,
+    )
+    return labels, found.source
+
+
+def write_labels(
+    dataset: "EpisodeDataset", model: "Model", finder: "ReferenceFinder", path: Path
+) -> dict[str, int]:
+    """Write the sidecar, one row group an episode, and return how often each reference was used.
+
+    The file appears whole or not at all; memory does not grow with the dataset.
+
+    Raises:
+        RoboRewardError: If an episode cannot be read or the file not written.
+    """
+    import pyarrow.parquet as pq
+
+    told: dict[str, int] = {}
+    partial = path.with_name(f".{path.name}.partial")
+    metadata = _metadata(dataset, model, finder)
+    try:
+        with (
+            _written(path),
+            pq.ParquetWriter(partial, _schema(metadata)) as writer,
+            progress_bar("label", len(dataset), "episodes") as bar,
+        ):
+            for index in range(len(dataset)):
+                episode = dataset.episode(index)
+                labels, source = label_episode(dataset, model, finder, episode)
+                writer.write_table(_table(episode, labels, metadata))
+                told[source] = told.get(source, 0) + 1
+                bar(1)
+        with _written(path):
+            partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return told
+
+
+def _metadata(
+    dataset: "EpisodeDataset", model: "Model", finder: "ReferenceFinder"
+) -> dict[str, str]:
+    return {
+        "model_fingerprint": model.fingerprint,
+        "reward_model_path": f"robo-reward:{model.fingerprint}",
+        "dataset_fingerprint": dataset.fingerprint,
+        "references": finder.choice,
+        "causal": "no" if finder.looks_ahead else "yes",
+        "gamma": "none: there is no reward column",
+        "decoder": "pyav",
+        "code_version": version("robo-reward"),
+    }
+
+
+def _schema(metadata: dict[str, str]) -> "pa.Schema":
+    import pyarrow as pa
+
+    numbers = [(name, pa.int64()) for name in ("index", "episode_index", "frame_index")]
+    values = [(name, pa.float32()) for name in _FROM_LABELS]
+    return pa.schema([*numbers, *values, ("valid", pa.bool_())], metadata=metadata)
+
+
+def _table(episode: "Episode", labels: "Labels", metadata: dict[str, str]) -> "pa.Table":
+    """Return the rows of an episode; where the verdict is invalid, Φ is NaN."""
+    import numpy as np
+    import pyarrow as pa
+
+    frames = np.arange(episode.length, dtype=np.int64)
+    columns: dict[str, Any] = {
+        "index": episode.first_row + frames,
+        "episode_index": np.full(episode.length, episode.index, dtype=np.int64),
+        "frame_index": frames,
+    }
+    columns |= {name: getattr(labels, field) for name, field in _FROM_LABELS.items()}
+    phi = np.where(labels.valid, labels.progress, np.nan).astype(np.float32)
+    columns |= {"progress_sparse": phi, "valid": labels.valid}
+    return pa.table(columns, schema=_schema(metadata))
+
+
+@contextmanager
+def _written(path: Path) -> Iterator[None]:
+    """Turn a failure to write into its sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(
+            f"cannot write {path} ({error.strerror}); free some space or choose another --out"
+        ) from error

@@ -1,0 +1,77 @@
+"""``robo-reward train``: a progress reward model from a dataset of episodes."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from robo_reward.config import CompactConfig, TrainingConfig
+from robo_reward.errors import InputError
+from robo_reward.targets import Budget
+
+from .batches import SamplingConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train:
+    """Train a progress reward model on a dataset of episodes.
+
+    Example: robo-reward train --dataset outputs/sim --out outputs/model
+    """
+
+    dataset: str
+    """LeRobotDataset v3.0: a directory or a hub id."""
+    out: Path
+    """Directory for best/, last/, the log and the state of the run."""
+    views: tuple[str, ...] = ()
+    """Cameras to train on; none: all that the dataset has."""
+    seed: int = 0
+    """Seed of weights, split and every draw."""
+    validation: float = 0.1
+    """Share of episodes kept back to choose the best checkpoint and to calibrate on."""
+    withhold: tuple[str, ...] = ()
+    """Blocks of frames that training never sees, each EPISODE:START:STOP."""
+    query_period: float = 0.4
+    """Seconds between the frames that the model is asked about."""
+    budget: Budget = "stepwise"
+    """How annotated subtasks share the whole: equally, or by their length within bounds."""
+    evaluate_every: int = 300
+    """Steps between validations; each may renew the best checkpoint."""
+    cache: Path = Path("outputs/cache")
+    """Where decoded frames are kept between runs."""
+    cache_gb: float = 8.0
+    """Most disk the decoded frames may take, in GB."""
+    resume: bool = False
+    """Go on with the run that is in ``--out``."""
+    overwrite: bool = False
+    """Replace what is in ``--out``."""
+    dry_run: bool = False
+    """Say what would be done, and stop."""
+    backbone: Annotated[CompactConfig, tyro.conf.arg(name="")] = field(
+        default_factory=CompactConfig
+    )
+    training: Annotated[TrainingConfig, tyro.conf.arg(name="")] = field(
+        default_factory=TrainingConfig
+    )
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
+
+    def __post_init__(self) -> None:
+        """Refuse settings that contradict each other."""
+        if self.resume and self.overwrite:
+            raise InputError("--resume goes on with a run, --overwrite discards it: choose one")
+        if self.evaluate_every < 1:
+            raise InputError(f"--evaluate-every must be at least 1, got {self.evaluate_every}")
+
+    def run(self) -> None:
+        """Train, and print where the model is and how well it does.
+
+        Raises:
+            RoboRewardError: With one sentence for whatever the user can mend.
+        """
+        from .training_run import TrainingRun
+
+        run = TrainingRun(self)
+        print(run.plan())
+        if not self.dry_run:
+            print(run.train())

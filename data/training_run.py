@@ -1,0 +1,292 @@
+"""One training run: what it reads, how it validates, what it writes and how it resumes."""
+
+import json
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from robo_reward.checkpoint import ModelConfig, build, save
+from robo_reward.console import RunLog, progress_bar
+from robo_reward.errors import DatasetError, InputError, OutputError
+from robo_reward.model import Model, ModelSettings
+from robo_reward.protocols import References, Views
+from robo_reward.tracker import TrackerSettings
+from robo_reward.training import STATE, Trainer
+
+from .batches import PairSampler, pack
+from .cache import FrameCache
+from .evaluate import Case, Judged, calibrate, judge, success_auroc, summary
+from .goals import Goal, episode_goals
+from .lerobot_dataset import open_dataset
+from .split import parse_withheld, split_episodes, usable_frames
+
+if TYPE_CHECKING:
+    from .train import Train
+
+LOG = "log.jsonl"
+
+
+class TrainingRun:
+    """Reads a dataset's facts, then trains; nothing is written before `train`."""
+
+    def __init__(self, command: "Train") -> None:
+        """Open the dataset and draw the split.
+
+        Raises:
+            RoboRewardError: If the dataset, the output or a flag is not usable.
+        """
+        self.command = command
+        self._check_output()
+        self.dataset = open_dataset(command.dataset, views=command.views or None)
+        self.episodes = [self.dataset.episode(i) for i in range(len(self.dataset))]
+        self.goals = {e.index: episode_goals(e, budget=command.budget) for e in self.episodes}
+        count = len(self.episodes)
+        self.training, self.validation = split_episodes(count, command.validation, command.seed)
+        self.withheld = [parse_withheld(text) for text in command.withhold]
+        for block in self.withheld:
+            if block.episode >= count:
+                raise InputError(f"--withhold names episode {block.episode}; there are {count}")
+        self.settings = ModelSettings(
+            image_size=command.backbone.image_size,
+            history=command.backbone.history,
+            query_period_s=command.query_period,
+        )
+        self._check_learnable()
+
+    def plan(self) -> str:
+        """Return what will be done, in a few lines."""
+        frames = sum(episode.length for episode in self.episodes)
+        size = self.settings.image_size
+        bytes_needed = frames * len(self.dataset.views) * size * size * 3
+        batch = self.command.sampling
+        pairs = batch.episodes * batch.prefixes * batch.pairs
+        parameters = sum(p.numel() for p in build(self.command.backbone).parameters())
+        lines = [
+            f"{len(self.training)} episodes to train on, {len(self.validation)} to validate; "
+            f"{frames} frames of {', '.join(self.dataset.views)}",
+            f"{parameters / 1e6:.1f} M parameters, {self.command.training.steps} steps of {pairs} "
+            f"pairs; frame cache {bytes_needed / 1e9:.2f} GB in {self.command.cache}",
+        ]
+        if not self.validation and not self.withheld:
+            lines.append("no validation: confidence stays uncalibrated (NaN), best = last")
+        return "\n".join(lines)
+
+    def train(self) -> str:
+        """Train to the end and return where the model is and what it reached.
+
+        Raises:
+            RoboRewardError: If the frames cannot be read or the output not written.
+        """
+        command = self.command
+        torch.manual_seed(command.seed)
+        trainer = Trainer(build(command.backbone), command.training, seed=command.seed)
+        if torch.cuda.is_available():
+            trainer.network.cuda()
+        if command.resume and (command.out / STATE).is_file():
+            trainer.restore(command.out)
+        elif command.overwrite:
+            (command.out / LOG).unlink(missing_ok=True)
+        self._fill_cache()
+        log = RunLog(command.out / LOG)
+        try:
+            best = self._loop(trainer, log)
+        except OSError as error:
+            raise OutputError(
+                f"cannot write to {command.out} ({error.strerror}); free some space, then repeat "
+                "the command with --resume"
+            ) from error
+        finally:
+            log.close()
+        told = ", ".join(f"{name} {value:.3f}" for name, value in best.items())
+        return f"model: {command.out / 'best'}" + (f"\nvalidation: {told}" if best else "")
+
+    def _loop(self, trainer: Trainer, log: RunLog) -> dict[str, float]:
+        command, steps = self.command, self.command.training.steps
+        sampler, views = self.sampler, self.dataset.views
+        pairs, best = 0, self._best_so_far()
+        with progress_bar("train", steps, "steps") as bar:
+            bar(trainer.done)
+            while trainer.done < steps:
+                batch = pack(sampler.plan(trainer.rng(0)), self.frames, views)
+                terms = trainer.step(batch)
+                pairs += len(batch)
+                bar(1, f"loss {terms['loss']:.3f}, {len(batch)} pairs a step")
+                log.write(step=trainer.done, pairs=pairs, **terms)
+                if trainer.done % command.evaluate_every == 0 or trainer.done == steps:
+                    best = self._checkpoint(trainer, log, best)
+        return best
+
+    def _checkpoint(
+        self, trainer: Trainer, log: RunLog, best: dict[str, float]
+    ) -> dict[str, float]:
+        """Validate, write last/ and the run's state, and best/ if it is the best so far."""
+        model = Model(trainer.network, self.settings, fingerprint="")
+        judged = judge(model, self.cases)
+        metrics, tracker = self._validated(judged)
+        log.write(step=trainer.done, validation=metrics)
+        out = self.command.out
+        config = self._config(trainer.done, metrics, tracker)
+        save(out / "last", trainer.network, config)
+        better = not metrics or metrics["mae"] <= best.get("mae", math.inf)
+        if better:
+            save(out / "best", trainer.network, config)
+        trainer.save(out)
+        return metrics if better else best
+
+    def _validated(self, judged: list[Judged]) -> tuple[dict[str, float], TrackerSettings]:
+        if not judged:
+            return {}, self.settings.tracker
+        cases = [item.case for item in judged]
+        metrics = summary([item.labels.progress for item in judged], cases)
+        scores = [float(item.labels.success_prob.max()) for item in judged]
+        if len(judged) > 1:
+            metrics["success_auroc"] = success_auroc(scores, cases)
+        return metrics, calibrate(self.settings.tracker, judged)
+
+    def _config(
+        self, step: int, metrics: dict[str, float], tracker: TrackerSettings
+    ) -> ModelConfig:
+        settings = asdict(self.settings) | {"tracker": tracker}
+        return ModelConfig(
+            backbone=self.command.backbone,
+            settings=ModelSettings(**settings),
+            training={
+                "dataset_fingerprint": self.dataset.fingerprint,
+                "views": list(self.dataset.views),
+                "step": step,
+                "seed": self.command.seed,
+                "validation": metrics,
+                "instructions": sorted({episode.instructions[0] for episode in self.episodes}),
+            },
+        )
+
+    @cached_property
+    def sampler(self) -> PairSampler:
+        """Draws the pairs of the training episodes."""
+        usable, period = {}, {}
+        for number in self.training:
+            blocks = [block for block in self.withheld if block.episode == number]
+            usable[number] = usable_frames(self.episodes[number].length, blocks)
+            period[number] = max(1, round(self.command.query_period * self.episodes[number].fps))
+        return PairSampler(
+            {number: self.goals[number] for number in self.training},
+            usable,
+            self.command.sampling,
+            views=len(self.dataset.views),
+            period=period,
+            history=self.settings.history,
+        )
+
+    @cached_property
+    def frames(self) -> FrameCache:
+        """The decoded frames, at the size of the model."""
+        size = self.settings.image_size
+        return FrameCache(self.command.cache, size=size, cap_gb=self.command.cache_gb)
+
+    @cached_property
+    def cases(self) -> list[Case]:
+        """What validation judges: episodes kept back, and frames withheld from training."""
+        blocks: dict[int, Any] = {}
+        for block in self.withheld:
+            blocks.setdefault(block.episode, []).append(block)
+        whole = [self._case(n, self.goals[n][0], slice(None)) for n in self.validation]
+        parts = [
+            self._case(
+                n, self.goals[n][0], np.concatenate([np.arange(b.start, b.stop) for b in bs])
+            )
+            for n, bs in blocks.items()
+            if n in self.training
+        ]
+        return whole + parts
+
+    def _case(self, number: int, goal: Goal, compared: Any) -> Case:
+        """Return the case of an episode; only the ``compared`` frames have their truth told."""
+        episode = self.episodes[number]
+        truth = np.full(episode.length, np.nan)
+        truth[compared] = goal.progress[compared]
+        done = np.full(episode.length, np.nan)
+        done[compared] = goal.success[compared]
+        return Case(
+            name=f"episode {number}",
+            instruction=episode.instructions[0],
+            references=self._references(number),
+            frames=self._reader(number),
+            fps=episode.fps,
+            truth=truth,
+            done=done,
+            match=goal.match,
+            clean=bool(episode.outcome),
+        )
+
+    def _references(self, number: int) -> References:
+        """Return the ends of the first training success of the same task, else its own ends."""
+        text = self.episodes[number].instructions[0]
+        for other in self.training:
+            if other != number and self.episodes[other].outcome and self._task(other) == text:
+                return References(start=self._view(other, 0), goal=self._view(other, -1))
+        if self.episodes[number].outcome:
+            return References(start=self._view(number, 0), goal=self._view(number, -1))
+        return References(start=self._view(number, 0))
+
+    def _task(self, number: int) -> str:
+        return self.episodes[number].instructions[0]
+
+    def _view(self, number: int, frame: int) -> Views:
+        frame = frame % self.episodes[number].length
+        return next(iter(self._views(number, [frame])))
+
+    def _reader(self, number: int) -> Callable[[int], Iterator[Views]]:
+        length = self.episodes[number].length
+        return lambda every: self._views(number, list(range(0, length, every)))
+
+    def _views(self, number: int, frames: list[int]) -> Iterator[Views]:
+        there = self.frames.present(number)
+        for frame in frames:
+            pixels = self.frames.read(number, [frame])[0]
+            shown = zip(self.dataset.views, pixels, there, strict=True)
+            yield {name: image for name, image, present in shown if present}
+
+    def _fill_cache(self) -> None:
+        with progress_bar("decode", len(self.episodes), "episodes") as bar:
+            indices = [episode.index for episode in self.episodes]
+            self.frames.fill(self.dataset, indices, self.dataset.views, bar)
+
+    def _best_so_far(self) -> dict[str, float]:
+        path = self.command.out / "best" / "config.json"
+        if not (self.command.resume and path.is_file()):
+            return {}
+        validation: dict[str, float] = json.loads(path.read_text())["training"]["validation"]
+        return validation
+
+    def _check_output(self) -> None:
+        out = self.command.out
+        if out.exists() and not out.is_dir():
+            raise OutputError(f"--out {out} is a file; give a directory")
+        if out.is_dir() and any(out.iterdir()):
+            if not self.command.resume and not self.command.overwrite:
+                raise OutputError(
+                    f"--out {out} is not empty: --resume goes on with the run there, --overwrite "
+                    "replaces it"
+                )
+        elif self.command.resume:
+            raise InputError(f"--resume: there is no run in {out}; leave --resume out")
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            probe = out / ".writable"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise OutputError(f"--out {out} cannot be written to ({error.strerror})") from error
+
+    def _check_learnable(self) -> None:
+        known = [n for n in self.training if not np.isnan(self.goals[n][0].progress).all()]
+        if not known:
+            raise DatasetError(
+                f"{self.dataset.root} says of no training episode how it progressed: it needs "
+                "successes (next.success), annotated subtasks, or a simulator's truth.progress"
+            )

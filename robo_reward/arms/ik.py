@@ -1,0 +1,133 @@
+"""Inverse kinematics of any arm in a MuJoCo model: damped least squares on a scratch state.
+
+λ² = 1e-6 + 2e-3 · min(1, |e|) (Wampler 1986, damping that fades with the error e), plus a pull
+to the home pose in the nullspace of the task that fades in the same way: a constant pull, or a
+constant λ, would stop short of the target.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+type Floats = NDArray[np.float64]
+
+_LONGEST_STEP = 0.5
+"""Radians that a joint may move in one iteration."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class IkSolution:
+    """What the solver found."""
+
+    joints: Floats
+    """(n,) joint angles in radians, inside the limits."""
+    error: float
+    """Length of the remaining error: metres and radians together."""
+    iterations: int
+    """Linear solves that it took."""
+
+
+class InverseKinematics:
+    """Solves for the joints that bring a site to a pose; keeps its own ``MjData``."""
+
+    def __init__(
+        self, model: Any, *, site: str, joints: Sequence[str], home: Sequence[float]
+    ) -> None:
+        """Prepare for one arm of ``model``.
+
+        Args:
+            model: A compiled ``mujoco.MjModel``.
+            site: Name of the site to be placed.
+            joints: Names of the hinge joints that may move.
+            home: Preferred joint angles in radians, one per joint.
+        """
+        import mujoco
+
+        self._model, self._data = model, mujoco.MjData(model)
+        self._site = int(model.site(site).id)
+        self._qpos = np.array([model.joint(name).qposadr[0] for name in joints])
+        self._dof = np.array([model.joint(name).dofadr[0] for name in joints])
+        limits = np.array([model.joint(name).range for name in joints])
+        self._low, self._high = limits[:, 0], limits[:, 1]
+        self._home = np.asarray(home, np.float64)
+        self._jacobian = np.zeros((6, model.nv))
+
+    def pose(self, joints: ArrayLike) -> tuple[Floats, Floats]:
+        """Return position (3,) in metres and rotation (3, 3) of the site at ``joints``."""
+        self._place(np.asarray(joints, np.float64))
+        data = self._data
+        return data.site_xpos[self._site].copy(), data.site_xmat[self._site].reshape(3, 3).copy()
+
+    def solve(
+        self,
+        start: ArrayLike,
+        position: ArrayLike,
+        rotation: ArrayLike,
+        *,
+        iterations: int = 100,
+        tolerance: float = 1e-4,
+    ) -> IkSolution:
+        """Return joints that bring the site to a pose, beginning at ``start``.
+
+        Args:
+            start: (n,) joint angles in radians.
+            position: (3,) wanted position in metres, world frame.
+            rotation: (3, 3) wanted rotation matrix, world frame.
+            iterations: Linear solves at most.
+            tolerance: Error, metres and radians together, at which to stop.
+        """
+        joints = np.clip(np.asarray(start, np.float64), self._low, self._high)
+        wanted, turn = np.asarray(position, np.float64), _quaternion(rotation)
+        for count in range(iterations + 1):
+            self._place(joints)
+            error = self._error(wanted, turn)
+            size = float(np.linalg.norm(error))
+            if size < tolerance or count == iterations:
+                break
+            joints = np.clip(joints + self._step(joints, error, size), self._low, self._high)
+        return IkSolution(joints=joints, error=size, iterations=count)
+
+    def _place(self, joints: Floats) -> None:
+        import mujoco
+
+        self._data.qpos[self._qpos] = joints
+        mujoco.mj_kinematics(self._model, self._data)
+        mujoco.mj_comPos(self._model, self._data)
+
+    def _error(self, wanted: Floats, turn: Floats) -> Floats:
+        import mujoco
+
+        now, opposite, difference = np.zeros(4), np.zeros(4), np.zeros(4)
+        error = np.zeros(6)
+        mujoco.mju_mat2Quat(now, self._data.site_xmat[self._site])
+        mujoco.mju_negQuat(opposite, now)
+        mujoco.mju_mulQuat(difference, turn, opposite)
+        mujoco.mju_quat2Vel(error[3:], difference, 1.0)
+        error[:3] = wanted - self._data.site_xpos[self._site]
+        return error
+
+    def _step(self, joints: Floats, error: Floats, size: float) -> Floats:
+        import mujoco
+
+        full = self._jacobian
+        mujoco.mj_jacSite(self._model, self._data, full[:3], full[3:], self._site)
+        jacobian = full[:, self._dof]
+        fading = min(1.0, size)
+        square = jacobian @ jacobian.T
+        square[np.diag_indices(6)] += 1e-6 + 2e-3 * fading
+        pull = 0.5 * fading * (self._home - joints)
+        # J⁺(e − J·pull) + pull: the pull acts only where it leaves the tool at rest.
+        step = jacobian.T @ np.linalg.solve(square, error - jacobian @ pull) + pull
+        longest = float(np.abs(step).max())
+        return step * min(1.0, _LONGEST_STEP / max(longest, 1e-12))
+
+
+def _quaternion(rotation: ArrayLike) -> Floats:
+    import mujoco
+
+    quaternion = np.zeros(4)
+    mujoco.mju_mat2Quat(quaternion, np.asarray(rotation, np.float64).reshape(9))
+    return quaternion

@@ -1,0 +1,97 @@
+"""`PairBatch`: what one training step is made of, as plain arrays.
+
+Letters: N images, F frames, V named views, P prefixes, B pairs, H history frames.
+"""
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import InputError
+
+type Ints = NDArray[np.int64]
+type Floats = NDArray[np.float32]
+type Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairBatch:
+    """Frames encoded once, prefixes built once, and the pairs that share them.
+
+    Every index that stands for something absent is −1; every target that is not to be trained
+    on is NaN. Views are ordered by name, whatever the order of the source.
+    """
+
+    views: tuple[str, ...]
+    """V view names, sorted."""
+    images: NDArray[np.uint8]
+    """(N, S, S, 3), each image once."""
+    jitter: Ints
+    """(N,) images of one number are shifted and brightened alike when augmenting."""
+    frames: Ints
+    """(F, V) which image shows a frame from a view, −1 where the view is missing."""
+    instructions: tuple[str, ...]
+    """P instructions, one a prefix."""
+    start: Ints
+    """(P,) frame that shows the start, −1 for none."""
+    goal: Ints
+    """(P,) frame that shows the goal, −1 for none."""
+    visible: Bools
+    """(P, V) views that the pairs of a prefix may look at (view dropout)."""
+    prefix: Ints
+    """(B,) which prefix a pair belongs to."""
+    before: Ints
+    """(B,) frame before."""
+    after: Ints
+    """(B,) frame after."""
+    history: Ints
+    """(B, H) frames of the queries before ``before``, latest first, −1 for none."""
+    hop_previous: Floats
+    """(B,) target hop before → after."""
+    hop_start: Floats
+    """(B,) target hop start → after, = Φ of after."""
+    hop_goal: Floats
+    """(B,) target hop goal → after, = Φ of after − 1."""
+    success: Floats
+    """(B,) 1 if the task is done in ``after``, else 0."""
+    match: Floats
+    """(B,) 1 if the behaviour pursues the instruction, else 0."""
+
+    def __post_init__(self) -> None:
+        """Check the shapes against each other and the indices against what they point to."""
+        if self.images.ndim != 4 or self.images.dtype != np.uint8 or self.images.shape[3] != 3:
+            raise InputError(f"images must be (N, S, S, 3) uint8, got {self.images.shape}")
+        if tuple(sorted(self.views)) != self.views:
+            raise InputError(f"views must be sorted by name, got {self.views}")
+        pairs, prefixes, views = len(self.prefix), len(self.instructions), len(self.views)
+        shapes = {"jitter": (len(self.images),), "frames": (len(self.frames), views)}
+        shapes |= {"start": (prefixes,), "goal": (prefixes,), "visible": (prefixes, views)}
+        shapes |= {"history": (pairs, self.history.shape[-1])}
+        for field in fields(self):
+            if field.name in ("views", "images", "instructions"):
+                continue
+            expected = shapes.get(field.name, (pairs,))
+            if getattr(self, field.name).shape != expected:
+                got = getattr(self, field.name).shape
+                raise InputError(f"{field.name} must have shape {expected}, got {got}")
+        self._check_indices()
+
+    def _check_indices(self) -> None:
+        count = len(self.frames)
+        for name, most in (
+            ("frames", len(self.images)),
+            ("start", count),
+            ("goal", count),
+            ("before", count),
+            ("after", count),
+            ("history", count),
+            ("prefix", len(self.instructions)),
+        ):
+            values = getattr(self, name)
+            if values.size and (values.max() >= most or values.min() < -1):
+                raise InputError(f"{name} points outside its {most} targets")
+
+    def __len__(self) -> int:
+        """Return the number of pairs."""
+        return len(self.prefix)

@@ -1,0 +1,91 @@
+"""From raw outputs to probabilities and thresholds that validation episodes bear out."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import InputError
+
+type Floats = NDArray[np.float64]
+
+CLOSE = 0.1
+"""Confidence is the probability that |Φ − truth| is at most this."""
+UNANCHORED_CAP = 0.5
+"""Most confidence that Φ may have while both absolute anchors are missing."""
+FEATURES = 5
+"""Numbers that confidence is made of: w, |Φ_F − Φ_B| and three spreads (NaN read as 0)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """Logistic map from the features of a query to P(|Φ − truth| ≤ .1)."""
+
+    bias: float
+    slopes: tuple[float, ...]
+    """One a feature: w, |Φ_F − Φ_B|, spread of the three hop heads."""
+
+    def __post_init__(self) -> None:
+        """Check the number of slopes."""
+        if len(self.slopes) != FEATURES:
+            raise InputError(f"a calibration has {FEATURES} slopes, got {len(self.slopes)}")
+
+    def confidence(self, features: Floats) -> Floats:
+        """Return probabilities (n,) for features (n, 5); NaN features count as 0."""
+        logits = np.nan_to_num(features) @ np.array(self.slopes) + self.bias
+        result: Floats = 1.0 / (1.0 + np.exp(-np.clip(logits, -30, 30)))
+        return result
+
+
+def fit_calibration(features: Floats, errors: Floats, *, ridge: float = 1e-2) -> Calibration:
+    """Return the calibration fitted to queries of known |Φ − truth|: ridge logistic regression.
+
+    Args:
+        features: (n, 5).
+        errors: (n,) |Φ − truth|.
+        ridge: Weight of the squared slopes, so that separable data give finite ones.
+
+    Raises:
+        InputError: If there is no query to fit to.
+    """
+    from scipy.optimize import minimize
+
+    if len(errors) == 0:
+        raise InputError("confidence cannot be calibrated without validation queries")
+    x = np.column_stack([np.ones(len(errors)), np.nan_to_num(features)])
+    y = (errors <= CLOSE).astype(np.float64)
+
+    def objective(weights: Floats) -> tuple[float, Floats]:
+        logits = x @ weights
+        loss = np.mean(np.logaddexp(0.0, logits) - y * logits) + ridge * np.sum(weights[1:] ** 2)
+        slope = x.T @ (1.0 / (1.0 + np.exp(-logits)) - y) / len(y)
+        slope[1:] += 2.0 * ridge * weights[1:]
+        return float(loss), slope
+
+    fitted = minimize(objective, np.zeros(x.shape[1]), jac=True, method="L-BFGS-B").x
+    return Calibration(bias=float(fitted[0]), slopes=tuple(float(w) for w in fitted[1:]))
+
+
+def success_threshold(probs: Floats, done: NDArray[np.bool_], *, precision: float = 0.95) -> float:
+    """Return the lowest threshold whose declarations are right at least ``precision`` of the time.
+
+    Args:
+        probs: (n,) debounced success probabilities (the lower of two successive queries).
+        done: (n,) whether the task was done.
+        precision: Share of declarations that must be right.
+
+    Returns:
+        The threshold in [0, 1]; 1 if no threshold reaches the precision (declare nothing).
+    """
+    order = np.argsort(-probs, kind="stable")
+    right = np.cumsum(done[order]) / np.arange(1, len(probs) + 1)
+    good = np.flatnonzero(right >= precision)
+    return float(probs[order[good[-1]]]) if len(good) else 1.0
+
+
+def match_threshold(probs: Floats, *, kept: float = 0.995) -> float:
+    """Return the threshold below which a verdict is invalid: ``kept`` of true matches stay above.
+
+    Never above .5, so that a model sure of a match is never overruled. 0 without data.
+    """
+    return min(float(np.quantile(probs, 1.0 - kept)), 0.5) if len(probs) else 0.0

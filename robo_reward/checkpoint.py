@@ -1,0 +1,190 @@
+"""A model as a self-contained directory: safetensors weights and one JSON file.
+
+Loading is strict: every weight must be there, and nothing else; what was damaged or written by
+another format is refused. Never pickle.
+"""
+
+import hashlib
+import json
+import os
+import tempfile
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from .calibration import Calibration
+from .compact import Compact
+from .config import CompactConfig
+from .errors import CheckpointError
+from .images import PREPROCESSING
+from .model import Model, ModelSettings
+from .network import ProgressNetwork
+from .tracker import TrackerSettings
+
+FORMAT = 1
+"""Version of the directory's layout."""
+WEIGHTS, CONFIG = "model.safetensors", "config.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """Everything about a model but its weights."""
+
+    backbone: CompactConfig = field(default_factory=CompactConfig)
+    """Shape of the network."""
+    settings: ModelSettings
+    """How it is used."""
+    training: dict[str, Any] = field(default_factory=dict)
+    """What it was trained on and how well it did: for people, not read by code."""
+
+
+def build(backbone: CompactConfig) -> ProgressNetwork:
+    """Return an untrained network of this shape."""
+    return ProgressNetwork(Compact(backbone), backbone.width)
+
+
+def save(directory: Path, network: ProgressNetwork, config: ModelConfig) -> str:
+    """Write a checkpoint, replacing one that is there in one step, and return its fingerprint."""
+    from safetensors.torch import save as to_bytes
+
+    weights = to_bytes({name: t.contiguous() for name, t in network.state_dict().items()})
+    stored = {
+        "format": FORMAT,
+        "code_version": version("robo-reward"),
+        "preprocessing": PREPROCESSING,
+        "weights_sha256": hashlib.sha256(weights).hexdigest(),
+        "backbone": {"type": "compact", **asdict(config.backbone)},
+        "settings": asdict(config.settings),
+        "training": config.training,
+    }
+    text = json.dumps(stored, indent=1)
+    directory.mkdir(parents=True, exist_ok=True)
+    write_atomically(directory / WEIGHTS, weights)
+    write_atomically(directory / CONFIG, text.encode())
+    return _fingerprint(stored)
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that a reader, or a killed writer, sees the old or the new one whole."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def load(directory: str | Path, *, device: str | None = None) -> Model:
+    """Return the model in a checkpoint directory, or the best one of a training run's directory.
+
+    Args:
+        directory: Holds ``config.json`` and ``model.safetensors``, or ``best/`` that does.
+        device: Where to put it; None: a GPU if there is one, else the CPU.
+
+    Raises:
+        CheckpointError: If it is absent, damaged, incomplete or of another version.
+    """
+    import torch
+
+    place = resolve(Path(directory))
+    stored = read_config(place)
+    config = _parse(place, stored)
+    network = build(config.backbone)
+    _load_weights(place, network, stored["weights_sha256"])
+    network.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    return Model(network, config.settings, fingerprint=_fingerprint(stored))
+
+
+def resolve(directory: Path) -> Path:
+    """Return the checkpoint directory that ``directory`` is, or whose training run it is.
+
+    Raises:
+        CheckpointError: If there is no checkpoint.
+    """
+    for place in (directory, directory / "best"):
+        if (place / CONFIG).is_file():
+            return place
+    raise CheckpointError(
+        f"{directory} is no model: it has no {CONFIG}; give the directory that "
+        "'robo-reward train --out' made"
+    )
+
+
+def read_config(directory: Path) -> dict[str, Any]:
+    """Return the stored configuration, its format checked.
+
+    Raises:
+        CheckpointError: If it cannot be read or is of another format.
+    """
+    path = directory / CONFIG
+    try:
+        stored: dict[str, Any] = json.loads(path.read_text())
+        found = stored["format"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"{path} is damaged ({error}); train or copy the model again"
+        ) from error
+    if found != FORMAT or stored.get("preprocessing") != PREPROCESSING:
+        raise CheckpointError(
+            f"{path} has format {found} with preprocessing {stored.get('preprocessing')!r}, this "
+            f"version reads format {FORMAT} with {PREPROCESSING!r}: use the version that wrote it "
+            f"({stored.get('code_version')}) or train again"
+        )
+    return stored
+
+
+def _parse(directory: Path, stored: dict[str, Any]) -> ModelConfig:
+    try:
+        backbone = dict(stored["backbone"])
+        if backbone.pop("type") != "compact":
+            raise CheckpointError(
+                f"{directory}: this version has no such backbone: {stored['backbone']}"
+            )
+        settings = dict(stored["settings"])
+        tracker = dict(settings.pop("tracker"))
+        fitted = tracker.pop("calibration")
+        calibration = fitted and Calibration(bias=fitted["bias"], slopes=tuple(fitted["slopes"]))
+        return ModelConfig(
+            backbone=CompactConfig(**backbone),
+            settings=ModelSettings(
+                tracker=TrackerSettings(calibration=calibration, **tracker), **settings
+            ),
+            training=stored["training"],
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"{directory / CONFIG} does not describe a model ({error}); train or copy it again"
+        ) from error
+
+
+def _load_weights(directory: Path, network: ProgressNetwork, expected: str) -> None:
+    from safetensors import SafetensorError
+    from safetensors.torch import load as from_bytes
+
+    path = directory / WEIGHTS
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(
+            f"{path} cannot be read ({error.strerror}); copy the model again"
+        ) from error
+    if hashlib.sha256(content).hexdigest() != expected:
+        raise CheckpointError(
+            f"{path} is not the file that {CONFIG} was written with; copy both again"
+        )
+    try:
+        network.load_state_dict(from_bytes(content), strict=True)
+    except (RuntimeError, SafetensorError) as error:
+        reason = " ".join(str(error).split())
+        raise CheckpointError(f"{path} does not fit the network: {reason}") from error
+
+
+def _fingerprint(stored: dict[str, Any]) -> str:
+    """Return a hash of weights, configuration and code version."""
+    told = {name: value for name, value in stored.items() if name != "training"}
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,0 +1,73 @@
+"""Shapes and settings of network and training; free of torch, so that ``--help`` is quick."""
+
+from dataclasses import dataclass, field
+
+from .errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompactConfig:
+    """Shape of the compact backbone."""
+
+    image_size: int = 64
+    """Side of the square images, in pixels."""
+    width: int = 160
+    """Width of a token."""
+    depth: int = 4
+    """Transformer blocks."""
+    heads: int = 5
+    """Attention heads."""
+    channels: int = 64
+    """Feature maps of the stem, each giving one keypoint."""
+    history: int = 0
+    """Earlier queries shown beside before and after; cyclic tasks need some."""
+
+    def __post_init__(self) -> None:
+        """Refuse shapes that cannot be built."""
+        if self.width % self.heads or min(self.width, self.depth, self.heads, self.channels) < 1:
+            raise InputError(f"width {self.width} must be a multiple of heads {self.heads}")
+        if self.image_size < 16 or self.history < 0:
+            raise InputError("image_size must be at least 16 and history at least 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossWeights:
+    """Weight of each term; all are means over the pairs whose target is known."""
+
+    bins: float = 0.1
+    """Cross-entropy of the hop distributions against two-hot targets."""
+    value: float = 10.0
+    """Smooth-L1 (β = .1) of the hop expectations."""
+    success: float = 0.2
+    """Binary cross-entropy of success."""
+    match: float = 0.2
+    """Binary cross-entropy of match."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """How the network is trained."""
+
+    steps: int = 1500
+    """Optimiser steps."""
+    learning_rate: float = 1e-3
+    """Peak rate of AdamW; cosine decay to 0 after the warm-up."""
+    warmup: int = 50
+    """Steps of linear warm-up."""
+    weight_decay: float = 0.01
+    """AdamW's decay."""
+    clip: float = 1.0
+    """Largest gradient norm."""
+    shift: float = 0.047
+    """Images are shifted by up to this share of their side (3 pixels of 64), each camera alike."""
+    brightness: float = 0.1
+    """Images are brightened or darkened by up to this share."""
+    loss: LossWeights = field(default_factory=LossWeights)
+    """Weight of each loss term."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be trained."""
+        if self.steps < 1 or not self.learning_rate > 0:
+            raise InputError(
+                f"steps and learning rate must be positive: {self.steps}, {self.learning_rate}"
+            )

@@ -1,0 +1,50 @@
+"""The training loss: what each head is asked, with which weight, and where nothing is asked."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from .batch import PairBatch
+from .bins import expectation, two_hot
+from .config import LossWeights
+from .network import HOPS, Readout
+
+
+def loss_terms(readout: Readout, batch: PairBatch) -> dict[str, Tensor]:
+    """Return the unweighted terms by name, each a scalar; 0 where no target is known."""
+    device = readout.success.device
+    terms: dict[str, Tensor] = {}
+    targets = np.stack([getattr(batch, name) for name in HOPS], axis=1)
+    known, values = _known(targets, device)
+    logits = readout.hops[known]
+    cross = -(two_hot(values) * logits.log_softmax(-1)).sum(-1)
+    terms["bins"] = _mean(cross)
+    terms["value"] = _mean(
+        functional.smooth_l1_loss(expectation(logits), values, beta=0.1, reduction="none")
+    )
+    for name in ("success", "match"):
+        known, values = _known(getattr(batch, name), device)
+        terms[name] = _mean(
+            functional.binary_cross_entropy_with_logits(
+                getattr(readout, name)[known], values, reduction="none"
+            )
+        )
+    return terms
+
+
+def total(terms: dict[str, Tensor], weights: LossWeights) -> Tensor:
+    """Return the weighted sum of the terms."""
+    return torch.stack([getattr(weights, name) * term for name, term in terms.items()]).sum()
+
+
+def _known(targets: NDArray[np.float32], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return (where a target is known, the known targets)."""
+    values = torch.as_tensor(targets, device=device)
+    known = ~values.isnan()
+    return known, values[known]
+
+
+def _mean(values: Tensor) -> Tensor:
+    return values.mean() if values.numel() else values.sum()

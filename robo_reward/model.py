@@ -1,0 +1,213 @@
+"""A trained network as a `ProgressModel`: sessions, and labels of whole episodes."""
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, fields
+from itertools import batched
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import InputError
+from .network import ProgressNetwork
+from .protocols import References, Verdict, Views
+from .reader import Query, Reader, Seen
+from .tracker import Tracker, TrackerSettings
+
+type Ints = NDArray[np.int64]
+
+QUERIES_A_PASS = 64
+"""Queries of an episode that one forward pass judges."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSettings:
+    """What the model needs beside its weights; part of the checkpoint."""
+
+    image_size: int
+    """Side that every view is resized to, in pixels."""
+    history: int = 0
+    """Earlier queries shown with each."""
+    query_period_s: float = 0.4
+    """Seconds between queries."""
+    tracker: TrackerSettings = field(default_factory=TrackerSettings)
+    """From readings to verdicts."""
+
+    def __post_init__(self) -> None:
+        """Refuse a period that is no time."""
+        if not 0.0 < self.query_period_s < math.inf:
+            raise InputError(f"query_period_s must be positive, got {self.query_period_s}")
+
+
+@dataclass(kw_only=True)
+class Session:
+    """What one episode remembers."""
+
+    instruction: str
+    start: Seen
+    goal: Seen
+    tracker: Tracker
+    past: tuple[Seen, ...] = ()
+    """Frames of the last queries, latest last."""
+    asked: float = -math.inf
+    """Time of the last query, in seconds."""
+    verdict: Verdict | None = None
+
+    def query(self, frame: Seen) -> Query:
+        """Return the question about ``frame``."""
+        return Query(
+            instruction=self.instruction,
+            start=self.start,
+            goal=self.goal,
+            past=self.past,
+            frame=frame,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Labels:
+    """Verdicts on the T frames of an episode; rows between queries hold the last verdict.
+
+    Every field but the last is (T,), and means what the field of `Verdict` means.
+    """
+
+    progress: NDArray[np.float32]
+    forward: NDArray[np.float32]
+    backward: NDArray[np.float32]
+    incremental: NDArray[np.float32]
+    confidence: NDArray[np.float32]
+    success_prob: NDArray[np.float32]
+    match_prob: NDArray[np.float32]
+    success: NDArray[np.bool_]
+    valid: NDArray[np.bool_]
+    features: NDArray[np.float64]
+    """(T, 5) what confidence is made of."""
+
+
+class Model:
+    """The `ProgressModel` over a network; one instance may hold any number of sessions."""
+
+    def __init__(
+        self, network: ProgressNetwork, settings: ModelSettings, *, fingerprint: str
+    ) -> None:
+        self.settings, self.fingerprint = settings, fingerprint
+        self.network = network
+        size, history = settings.image_size, settings.history
+        self.reader = Reader(network, image_size=size, history=history)
+
+    def begin(self, instruction: str, references: References) -> Session:
+        """Return a new session; references may lack views or be empty.
+
+        Raises:
+            InputError: If an image is not uint8 (H, W, 3).
+        """
+        start, goal = self.reader.see([references.start, references.goal])
+        tracker = Tracker(self.settings.tracker)
+        return Session(instruction=instruction, start=start, goal=goal, tracker=tracker)
+
+    def score(self, session: Session, views: Views, time: float) -> Verdict:
+        """Return the verdict on a frame; see `ProgressModel.score`."""
+        return self.score_many([session], [views], [time])[0]
+
+    def score_many(
+        self, sessions: Sequence[Session], views: Sequence[Views], times: Sequence[float]
+    ) -> list[Verdict]:
+        """Return the verdicts of several sessions; those that are due share one pass.
+
+        Raises:
+            InputError: If a frame shows nothing, an image is malformed or time is not finite.
+        """
+        if not all(math.isfinite(time) for time in times):
+            raise InputError(f"times must be finite seconds, got {list(times)}")
+        period = self.settings.query_period_s - 1e-3
+        stated = list(zip(sessions, views, times, strict=True))
+        due = [item for item in stated if item[2] >= item[0].asked + period]
+        seen = self.reader.see([shown for _, shown, _ in due])
+        queries = [session.query(frame) for (session, _, _), frame in zip(due, seen, strict=True)]
+        readings = self.reader.read(queries)
+        for (session, _, time), frame, reading in zip(due, seen, readings, strict=True):
+            session.verdict = session.tracker.update(reading)
+            session.past, session.asked = self._kept(session.past, frame), time
+        return [session.verdict for session in sessions if session.verdict is not None]
+
+    def label(
+        self, frames: Iterable[Views], instruction: str, references: References, *, fps: float
+    ) -> Labels:
+        """Return labels of every frame of an episode, streamed: only queried frames are kept.
+
+        The label of a frame never depends on later frames.
+
+        Args:
+            frames: The episode's views in order.
+            instruction: What the robot should do.
+            references: What start and goal look like.
+            fps: Frames per second, to turn the query period into frames.
+
+        Raises:
+            InputError: If there is no frame, or one is malformed.
+        """
+        every, count = self.stride(fps), 0
+
+        def queried() -> Iterator[Views]:
+            nonlocal count
+            for views in frames:
+                if count % every == 0:
+                    yield views
+                count += 1
+
+        verdicts, features = self._judge(queried(), self.begin(instruction, references))
+        return _held(verdicts, features, np.arange(count) // every)
+
+    def label_queries(
+        self, queried: Iterable[Views], instruction: str, references: References, *, query: Ints
+    ) -> Labels:
+        """Return the labels of frames of which only those that are queried were decoded.
+
+        Args:
+            queried: The views of every query in order: frames 0, `stride`, 2 · `stride`, …
+            instruction: What the robot should do.
+            references: What start and goal look like.
+            query: (T,) for each frame the number of the query whose verdict it holds.
+
+        Raises:
+            InputError: If there is no frame, one is malformed, or ``query`` asks for another.
+        """
+        verdicts, features = self._judge(queried, self.begin(instruction, references))
+        if len(query) == 0 or query.min() < 0 or query.max() >= len(verdicts):
+            raise InputError(f"query must number the {len(verdicts)} queries that were given")
+        return _held(verdicts, features, query)
+
+    def stride(self, fps: float) -> int:
+        """Return the query period in frames, at least 1."""
+        return max(1, round(self.settings.query_period_s * fps))
+
+    def _judge(
+        self, queried: Iterable[Views], session: Session
+    ) -> tuple[list[Verdict], list[list[float]]]:
+        """Return the verdict and the features of confidence of every query."""
+        verdicts: list[Verdict] = []
+        features: list[list[float]] = []
+        for chunk in batched(queried, QUERIES_A_PASS):
+            queries = []
+            for frame in self.reader.see(chunk):
+                queries.append(session.query(frame))
+                session.past = self._kept(session.past, frame)
+            for reading in self.reader.read(queries):
+                verdicts.append(session.tracker.update(reading))
+                features.append(session.tracker.features)
+        if not verdicts:
+            raise InputError("there is no frame to label; check the recording")
+        return verdicts, features
+
+    def _kept(self, past: tuple[Seen, ...], frame: Seen) -> tuple[Seen, ...]:
+        return (*past, frame)[-(self.settings.history + 1) :]
+
+
+def _held(verdicts: list[Verdict], features: list[list[float]], query: NDArray[np.int64]) -> Labels:
+    """Return the labels of frames whose verdict is that of query number ``query`` (T,)."""
+    columns: dict[str, Any] = {}
+    for column in fields(Verdict):
+        values = np.array([getattr(verdict, column.name) for verdict in verdicts])[query]
+        columns[column.name] = values if values.dtype == bool else values.astype(np.float32)
+    return Labels(**columns, features=np.array(features)[query])

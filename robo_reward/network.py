@@ -1,0 +1,89 @@
+"""A backbone with its heads, and the pass over a `PairBatch` that training needs.
+
+Letters: N images, F frames, V views, P prefixes, B pairs, R = 5 slots, D width.
+"""
+
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from .batch import PairBatch
+from .bins import BINS
+from .protocols import Backbone, Panel
+
+HOPS = ("hop_previous", "hop_start", "hop_goal")
+
+
+@dataclass(frozen=True)
+class Readout:
+    """What the heads say of B queries."""
+
+    hops: Tensor
+    """(B, 3, 51) logits of hop_previous, hop_start, hop_goal."""
+    success: Tensor
+    """(B,) logits."""
+    match: Tensor
+    """(B,) logits."""
+
+
+class ProgressNetwork(nn.Module):
+    """Heads on the slots of a backbone: three hops, success and match."""
+
+    def __init__(self, backbone: nn.Module, width: int) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.hop_heads = nn.ModuleList(nn.Linear(width, BINS) for _ in HOPS)
+        self.success_head = nn.Linear(width, 1)
+        self.match_head = nn.Linear(width, 1)
+
+    @property
+    def seam(self) -> Backbone:
+        """The backbone under its protocol."""
+        return cast(Backbone, self.backbone)
+
+    def heads(self, slots: Tensor) -> Readout:
+        """Return the readout of slots (B, 5, D)."""
+        hops = [head(slots[:, i]) for i, head in enumerate(self.hop_heads)]
+        success, match = self.success_head(slots[:, 3]), self.match_head(slots[:, 4])
+        return Readout(torch.stack(hops, dim=1), success.squeeze(-1), match.squeeze(-1))
+
+    def forward(self, batch: PairBatch, images: Tensor) -> Readout:
+        """Return the readout of every pair; ``images`` are the batch's, maybe augmented.
+
+        Each image is encoded once and each prefix built once, however many pairs use it.
+        """
+        device = images.device
+        tokens = self.seam.encode(images)
+        tokens = torch.cat([tokens, tokens.new_zeros(1, *tokens.shape[1:])])
+        frames, visible = batch.frames, batch.visible
+        references = np.stack([batch.start, batch.goal], axis=1)
+        prefix = self.seam.prefix(
+            batch.instructions, batch.views, gather(tokens, frames, references, visible)
+        )
+        queries = np.concatenate(
+            [batch.history, batch.before[:, None], batch.after[:, None]], axis=1
+        )
+        panel = gather(tokens, frames, queries, visible[batch.prefix])
+        index = torch.as_tensor(batch.prefix, device=device)
+        return self.heads(self.seam.read(prefix, index, panel))
+
+
+def gather(
+    tokens: Tensor, frames: NDArray[np.int64], chosen: NDArray[np.int64], visible: NDArray[np.bool_]
+) -> Panel:
+    """Return the panel of ``chosen`` frames (B, G), −1 meaning none.
+
+    Args:
+        tokens: (N + 1, K, D), the last row standing for a missing view.
+        frames: (F, V) image of each frame's view, −1 for missing.
+        chosen: (B, G) frames.
+        visible: (B, V) views that may be looked at.
+    """
+    rows = np.vstack([frames, np.full((1, frames.shape[1]), -1)])  # chosen == -1: the last row
+    images = np.where(visible[:, None, :], rows[chosen], -1)
+    index = torch.as_tensor(images, device=tokens.device)
+    return Panel(tokens=tokens[index], there=index >= 0)

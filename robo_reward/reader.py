@@ -1,0 +1,175 @@
+"""Asks the network: encodes each view once, keeps prefixes, and reads many queries in a pass."""
+
+import math
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from .bins import expectation, spread
+from .errors import InputError
+from .images import checked, pixel_hash, resize
+from .network import ProgressNetwork, Readout
+from .protocols import Panel, Views
+from .tracker import Reading
+
+_FEATURES_KEPT = 4096
+_PREFIXES_KEPT = 64
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One frame as the network sees it."""
+
+    tokens: dict[str, Tensor] = field(default_factory=dict)
+    """(K, D) by view name."""
+    keys: tuple[tuple[str, str], ...] = ()
+    """(view name, hash of its pixels), sorted."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Query:
+    """One question: how far has ``frame`` got, coming from ``past``?"""
+
+    instruction: str
+    start: Seen
+    goal: Seen
+    past: tuple[Seen, ...]
+    """Frames of the queries before, latest last; empty at the first."""
+    frame: Seen
+
+
+class Reader:
+    """The network with its caches of view features and of prefixes."""
+
+    def __init__(self, network: ProgressNetwork, *, image_size: int, history: int) -> None:
+        self.network = network.eval()
+        self.image_size, self.history = image_size, history
+        self._features: OrderedDict[str, Tensor] = OrderedDict()
+        self._prefixes: OrderedDict[Any, Any] = OrderedDict()
+
+    @property
+    def device(self) -> torch.device:
+        """The device that the network lives on."""
+        return next(self.network.parameters()).device
+
+    def see(self, many: Sequence[Views]) -> list[Seen]:
+        """Return frames as tokens, encoding only pixels that were not encoded before.
+
+        Raises:
+            InputError: If an image is not uint8 (H, W, 3).
+        """
+        keys: list[tuple[tuple[str, str], ...]] = []
+        new: dict[str, NDArray[np.uint8]] = {}
+        for views in many:
+            named = [(name, checked(name, views[name])) for name in sorted(views)]
+            hashed = [(name, pixel_hash(image)) for name, image in named]
+            keys.append(tuple(hashed))
+            for (_, image), (_, key) in zip(named, hashed, strict=True):
+                if key not in self._features and key not in new:
+                    new[key] = resize(image, self.image_size)
+        if new:
+            images = torch.from_numpy(np.stack(list(new.values()))).to(self.device)
+            with torch.inference_mode():
+                self._features.update(zip(new, self.network.seam.encode(images), strict=True))
+        seen = [Seen({name: self._features[key] for name, key in row}, row) for row in keys]
+        while len(self._features) > _FEATURES_KEPT:
+            self._features.popitem(last=False)
+        return seen
+
+    def read(self, queries: Sequence[Query]) -> list[Reading]:
+        """Return the reading of every query: one pass for each set of view names.
+
+        Raises:
+            InputError: If a query's frame has no view at all.
+        """
+        groups: dict[tuple[str, ...], list[int]] = {}
+        for i, query in enumerate(queries):
+            if not query.frame.tokens:
+                raise InputError("a frame without any view cannot be judged; give at least one")
+            shown = (query.start, query.goal, *query.past, query.frame)
+            names = tuple(sorted({name for seen in shown for name in seen.tokens}))
+            groups.setdefault(names, []).append(i)
+        readings: dict[int, Reading] = {}
+        for names, members in groups.items():
+            asked = [queries[i] for i in members]
+            with torch.inference_mode():
+                readout = self._pass(names, asked)
+            readings.update(zip(members, _readings(readout, asked), strict=True))
+        return [readings[i] for i in range(len(queries))]
+
+    def _pass(self, names: tuple[str, ...], queries: Sequence[Query]) -> Readout:
+        numbers: dict[Any, int] = {}
+        prefixes: list[Any] = []
+        index: list[int] = []
+        for query in queries:
+            key = (names, query.instruction, query.start.keys, query.goal.keys)
+            if key not in numbers:
+                numbers[key] = len(prefixes)
+                prefixes.append(self._prefix(key, query))
+            index.append(numbers[key])
+        seam = self.network.seam
+        panel = self._panel([self._suffix(query) for query in queries], names)
+        prefix = prefixes[0] if len(prefixes) == 1 else seam.stack(prefixes)
+        slots = seam.read(prefix, torch.tensor(index, device=self.device), panel)
+        return self.network.heads(slots)
+
+    def _prefix(self, key: Any, query: Query) -> Any:
+        if key not in self._prefixes:
+            panel = self._panel([[query.start, query.goal]], key[0])
+            prefix = self.network.seam.prefix([query.instruction], key[0], panel)
+            self._prefixes[key] = prefix
+            if len(self._prefixes) > _PREFIXES_KEPT:
+                self._prefixes.popitem(last=False)
+        return self._prefixes[key]
+
+    def _suffix(self, query: Query) -> list[Seen]:
+        """Return [history …, before, after]; the first query compares its frame with itself."""
+        before = query.past[-1] if query.past else query.frame
+        earlier = list(query.past[:-1][::-1][: self.history])
+        missing = [Seen()] * (self.history - len(earlier))
+        return [*earlier, *missing, before, query.frame]
+
+    def _panel(self, rows: Sequence[Sequence[Seen]], names: tuple[str, ...]) -> Panel:
+        cells = [seen.tokens.get(name) for row in rows for seen in row for name in names]
+        known = next((cell for cell in cells if cell is not None), None)
+        empty = torch.zeros_like(self._blank() if known is None else known)
+        tokens = torch.stack([empty if cell is None else cell for cell in cells])
+        there = torch.tensor([cell is not None for cell in cells], device=self.device)
+        shape = (len(rows), len(rows[0]), len(names))
+        return Panel(tokens=tokens.view(*shape, *empty.shape), there=there.view(shape))
+
+    def _blank(self) -> Tensor:
+        """Return a token of the right shape where no reference is there to tell it."""
+        shape = (1, self.image_size, self.image_size, 3)
+        blank = torch.zeros(shape, dtype=torch.uint8, device=self.device)
+        return self.network.seam.encode(blank)[0]
+
+
+def _readings(readout: Readout, queries: Sequence[Query]) -> list[Reading]:
+    values = expectation(readout.hops).double().cpu().numpy()
+    spreads = spread(readout.hops).double().cpu().numpy()
+    success = readout.success.sigmoid().double().cpu().numpy()
+    match = readout.match.sigmoid().double().cpu().numpy()
+    readings = []
+    for i, query in enumerate(queries):
+        start = 0.0 if query.start.tokens else math.nan
+        goal = 0.0 if query.goal.tokens else math.nan
+        readings.append(
+            Reading(
+                hop_previous=float(values[i, 0]) if query.past else 0.0,
+                hop_start=float(values[i, 1]) + start,
+                hop_goal=float(values[i, 2]) + goal,
+                spread_previous=float(spreads[i, 0]),
+                spread_start=float(spreads[i, 1]) + start,
+                spread_goal=float(spreads[i, 2]) + goal,
+                success=float(success[i]),
+                match=float(match[i]),
+            )
+        )
+    return readings

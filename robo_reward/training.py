@@ -1,0 +1,148 @@
+"""The training loop over `PairBatch`es: the same for every backbone and every source of data.
+
+A step's randomness is a function of (seed, step), so a resumed run draws what an undisturbed
+one would have drawn.
+"""
+
+import json
+import math
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from .batch import PairBatch
+from .checkpoint import write_atomically
+from .config import TrainingConfig
+from .errors import CheckpointError, InputError
+from .losses import loss_terms, total
+from .network import ProgressNetwork
+
+STATE = "training_state.safetensors"
+
+
+def rate(config: TrainingConfig, step: int) -> float:
+    """Return the learning rate of a step: linear warm-up, then a cosine to 0."""
+    if step < config.warmup:
+        return config.learning_rate * (step + 1) / config.warmup
+    share = (step - config.warmup) / max(config.steps - config.warmup, 1)
+    return config.learning_rate * 0.5 * (1.0 + math.cos(math.pi * min(share, 1.0)))
+
+
+def augment(
+    batch: PairBatch, config: TrainingConfig, rng: np.random.Generator
+) -> NDArray[np.uint8]:
+    """Return the batch's images shifted and brightened, alike for those of one jitter number.
+
+    Images of one camera in one episode move together: the jitter stands for how the camera is
+    mounted and the room is lit, not for what changes between two frames.
+    """
+    images = batch.images.copy()
+    reach = round(config.shift * images.shape[1])
+    for number in np.unique(batch.jitter):
+        rows = np.flatnonzero(batch.jitter == number)
+        down, right = rng.integers(-reach, reach + 1, size=2)
+        gain = 1.0 + config.brightness * rng.uniform(-1.0, 1.0)
+        size = images.shape[1]
+        y = np.clip(np.arange(size) - down, 0, size - 1)
+        x = np.clip(np.arange(size) - right, 0, size - 1)
+        table = np.clip(np.arange(256) * gain, 0, 255).astype(np.uint8)
+        images[rows] = table[batch.images[rows][:, y][:, :, x]]
+    return images
+
+
+class Trainer:
+    """A network with its optimiser and its step count."""
+
+    def __init__(self, network: ProgressNetwork, config: TrainingConfig, *, seed: int) -> None:
+        self.network, self.config, self.seed = network, config, seed
+        self.done = 0
+        decayed = [p for p in network.parameters() if p.ndim > 1]
+        plain = [p for p in network.parameters() if p.ndim <= 1]
+        self.optimiser = torch.optim.AdamW(
+            [
+                {"params": decayed, "weight_decay": config.weight_decay},
+                {"params": plain, "weight_decay": 0.0},
+            ],
+            lr=config.learning_rate,
+        )
+
+    def rng(self, purpose: int) -> np.random.Generator:
+        """Return the generator of the next step for one purpose (0 draws, 1 augments)."""
+        return np.random.default_rng([self.seed, self.done, purpose])
+
+    def step(self, batch: PairBatch) -> dict[str, float]:
+        """Take one optimiser step and return the loss and its terms.
+
+        Raises:
+            InputError: If the loss is not finite; the weights are left as they were.
+        """
+        self.network.train()
+        device = next(self.network.parameters()).device
+        images = torch.from_numpy(augment(batch, self.config, self.rng(1))).to(device)
+        terms = loss_terms(self.network(batch, images), batch)
+        loss = total(terms, self.config.loss)
+        if not torch.isfinite(loss):
+            raise InputError(
+                f"the loss is {float(loss)} at step {self.done}: lower --learning-rate; the last "
+                "checkpoint is kept"
+            )
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate(self.config, self.done)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip)
+        self.optimiser.step()
+        self.done += 1
+        return {"loss": loss.item(), **{name: term.item() for name, term in terms.items()}}
+
+    def save(self, directory: Path) -> None:
+        """Write what a resumed run needs: weights, moments, step, seed and configuration."""
+        from safetensors.torch import save
+
+        tensors = {f"weight.{n}": t.contiguous() for n, t in self.network.state_dict().items()}
+        for name, parameter in self.network.named_parameters():
+            for key, value in self.optimiser.state.get(parameter, {}).items():
+                tensors[f"moment.{name}.{key}"] = value.contiguous()
+        told = {"done": self.done, "seed": self.seed, "config": asdict(self.config)}
+        content = save(tensors, metadata={"state": json.dumps(told)})
+        directory.mkdir(parents=True, exist_ok=True)
+        write_atomically(directory / STATE, content)
+
+    def restore(self, directory: Path) -> None:
+        """Go on where `save` left off.
+
+        Raises:
+            CheckpointError: If the state is absent, damaged, or of a run configured otherwise.
+        """
+        from safetensors import SafetensorError, safe_open
+
+        path = directory / STATE
+        try:
+            with safe_open(path, framework="pt") as file:
+                told = json.loads(file.metadata()["state"])
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except (OSError, SafetensorError, KeyError, ValueError) as error:
+            raise CheckpointError(f"{path} cannot be resumed ({error}); start afresh") from error
+        mine = {"seed": self.seed, "config": asdict(self.config)}
+        if {name: told[name] for name in mine} != json.loads(json.dumps(mine)):
+            raise CheckpointError(
+                f"{path} is of a run with other settings ({told['config']}, seed {told['seed']}); "
+                "repeat its flags to resume it, or start afresh with --overwrite"
+            )
+        self._load(tensors)
+        self.done = int(told["done"])
+
+    def _load(self, tensors: dict[str, Tensor]) -> None:
+        weights = {
+            n.removeprefix("weight."): t for n, t in tensors.items() if n.startswith("weight.")
+        }
+        self.network.load_state_dict(weights, strict=True)
+        for name, parameter in self.network.named_parameters():
+            prefix = f"moment.{name}."
+            state = {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+            if state:
+                self.optimiser.state[parameter] = state
