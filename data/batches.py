@@ -35,11 +35,11 @@ class SamplingConfig:
     """Instruction-and-reference draws an episode."""
     pairs: int = 12
     """Pairs formed under each."""
-    other_goal: float = 0.4
+    other_goal: float = 0.3
     """Probability of judging by another goal of the scene whose truth is known."""
     foreign: float = 0.15
     """Probability of an instruction of another task, whose truth here is unknown."""
-    other_picture: float = 0.25
+    other_picture: float = 0.2
     """Probability that the goal pictures show another goal of the scene than the words."""
     swap: float = 0.75
     """Probability that a reference comes from another episode of the same task."""
@@ -47,7 +47,7 @@ class SamplingConfig:
     """Probability of no start reference."""
     drop_goal: float = 0.15
     """Probability of no goal reference."""
-    drop_views: float = 0.3
+    drop_views: float = 0.2
     """Probability that views are dropped; then each is, with the same probability."""
 
 
@@ -106,6 +106,7 @@ class PairSampler:
         self.goals, self.usable, self.config = goals, usable, config
         self.views, self.period, self.history = views, period, history
         self.episodes = np.array(sorted(goals))
+        self.allowed = {episode: set(frames.tolist()) for episode, frames in usable.items()}
         self.done: dict[str, list[Key]] = {}
         self.begun: dict[str, list[Key]] = {}
         for episode, known in goals.items():
@@ -115,7 +116,7 @@ class PairSampler:
 
     def _index(self, episode: int, goal: Goal) -> None:
         usable, text = self.usable[episode], goal.instructions[0]
-        if goal.match == 1.0 or np.isnan(goal.match):
+        if usable[0] == 0 and (goal.match == 1.0 or np.isnan(goal.match)):
             self.begun.setdefault(text, []).append((episode, int(usable[0])))
         finished = usable[(goal.success[usable] == 1.0) & (goal.match == 1.0)]
         self.done.setdefault(text, []).extend((episode, int(f)) for f in finished[-3:])
@@ -151,7 +152,8 @@ class PairSampler:
         hops = np.where(before == after, 0.0, hop(progress[before], progress[after]))
         for p, q, step in zip(frames[before], frames[after], hops, strict=True):
             earlier = [int(p) - k * self.period[episode] for k in range(1, self.history + 1)]
-            seen = [plan.frame((episode, f)) if f >= 0 else -1 for f in earlier]
+            allowed = self.allowed[episode]
+            seen = [plan.frame((episode, f) if f in allowed else None) for f in earlier]
             pair = (number, plan.frame((episode, int(p))), plan.frame((episode, int(q))), seen)
             plan.pairs.append(pair)
             phi, success = float(goal.progress[q]), float(goal.success[q])

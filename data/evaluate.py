@@ -45,6 +45,8 @@ class Judged:
 
     case: Case
     labels: Labels
+    every: int = 1
+    """Frames between two queries; the rows between them hold the last verdict."""
 
 
 def judge(model: Model, cases: Iterable[Case]) -> list[Judged]:
@@ -56,7 +58,7 @@ def judge(model: Model, cases: Iterable[Case]) -> list[Judged]:
         labels = model.label_queries(
             case.frames(every), case.instruction, case.references, query=query
         )
-        judged.append(Judged(case=case, labels=labels))
+        judged.append(Judged(case=case, labels=labels, every=every))
     return judged
 
 
@@ -76,7 +78,8 @@ def calibrate(settings: TrackerSettings, judged: Sequence[Judged]) -> TrackerSet
         success.append(labels.success_prob[told])
         done.append(case.done[told] > 0.5)
         if case.match == 1.0:
-            match.append(np.maximum(labels.match_prob[1:], labels.match_prob[:-1]))
+            asked = labels.match_prob[:: item.every]
+            match.append(np.maximum(asked[1:], asked[:-1]))
     if not sum(map(len, errors)):
         raise InputError("no validation frame has a known progress to calibrate with")
     fitted = fit_calibration(np.concatenate(features), np.concatenate(errors))
@@ -124,9 +127,15 @@ def summary(progress: Sequence[NDArray[np.floating]], cases: Sequence[Case]) -> 
 
 
 def success_auroc(scores: Sequence[float], cases: Sequence[Case]) -> float:
-    """Return the AUROC, per episode, of a score for whether the episode ended in success."""
-    ended = [float(case.done[-1]) for case in cases]
-    return auroc(scores, ended)
+    """Return the AUROC, per episode, of a score for whether the episode ended in success.
+
+    Cases whose end is unknown are left out; NaN where no success and failure remain.
+    """
+    ended = np.array([case.done[-1] for case in cases])
+    known = ~np.isnan(ended)
+    if known.sum() < 2:
+        return float("nan")
+    return auroc(np.asarray(scores)[known], ended[known])
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -1,7 +1,6 @@
 """``robo-reward label``: the progress of every frame of a dataset, as a parquet sidecar."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import os
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from robo_reward.console import progress_bar
 from robo_reward.errors import OutputError
 
+from .places import try_out, written
 from .references import AUTO
 
 if TYPE_CHECKING:
@@ -93,11 +93,7 @@ def check_place(out: Path, *, overwrite: bool) -> Path:
     path = out / FILE
     if path.exists() and not overwrite:
         raise OutputError(f"{path} exists: --overwrite replaces it, or choose another --out")
-    with _written(path):
-        out.mkdir(parents=True, exist_ok=True)
-        probe = out / ".writable"
-        probe.touch()
-        probe.unlink()
+    try_out(out)
     return path
 
 
@@ -140,8 +136,10 @@ def write_labels(
     partial = path.with_name(f".{path.name}.partial")
     metadata = _metadata(dataset, model, finder)
     try:
+        with written(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
         with (
-            _written(path),
+            written(path),
             pq.ParquetWriter(partial, _schema(metadata)) as writer,
             progress_bar("label", len(dataset), "episodes") as bar,
         ):
@@ -151,7 +149,9 @@ def write_labels(
                 writer.write_table(_table(episode, labels, metadata))
                 told[source] = told.get(source, 0) + 1
                 bar(1)
-        with _written(path):
+        with written(path):
+            with partial.open("rb+") as file:
+                os.fsync(file.fileno())
             partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
@@ -196,14 +196,3 @@ def _table(episode: "Episode", labels: "Labels", metadata: dict[str, str]) -> "p
     phi = np.where(labels.valid, labels.progress, np.nan).astype(np.float32)
     columns |= {"progress_sparse": phi, "valid": labels.valid}
     return pa.table(columns, schema=_schema(metadata))
-
-
-@contextmanager
-def _written(path: Path) -> Iterator[None]:
-    """Turn a failure to write into its sentence."""
-    try:
-        yield
-    except OSError as error:
-        raise OutputError(
-            f"cannot write {path} ({error.strerror}); free some space or choose another --out"
-        ) from error

@@ -42,11 +42,11 @@ class ReferenceFinder:
         self._ends: dict[int, References] = {}
         self._successes: dict[str, list[int]] | None = None
         self._given: Found | None = None
-        if choice not in (AUTO, NONE, OWN_LAST_FRAME) and not choice.isdigit():
+        if choice not in (AUTO, NONE, OWN_LAST_FRAME) and not choice.isdecimal():
             self._given = Found(
                 references=read_directory(Path(choice)), source=f"directory {choice}"
             )
-        elif choice.isdigit() and int(choice) >= len(dataset):
+        elif choice.isdecimal() and int(choice) >= len(dataset):
             raise InputError(
                 f"--reference {choice}: {dataset.root} has episodes 0 to {len(dataset) - 1}"
             )
@@ -62,7 +62,7 @@ class ReferenceFinder:
             return self._given
         if self.choice == OWN_LAST_FRAME:
             return Found(references=self.ends(index), source=f"{OWN_LAST_FRAME} (non-causal)")
-        other = int(self.choice) if self.choice.isdigit() else None
+        other = int(self.choice) if self.choice.isdecimal() else None
         if self.choice == AUTO:
             other = self._first_success(index)
         if other is None:

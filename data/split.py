@@ -28,7 +28,7 @@ def parse_withheld(text: str) -> Withheld:
         InputError: If the text has another form.
     """
     parts = text.split(":")
-    if len(parts) != 3 or not all(part.isdigit() for part in parts):
+    if len(parts) != 3 or not all(part.isdecimal() for part in parts):
         raise InputError(f"--withhold {text!r} must be EPISODE:START:STOP, for example 0:100:140")
     episode, start, stop = map(int, parts)
     if not start < stop:

@@ -23,6 +23,7 @@ from .cache import FrameCache
 from .evaluate import Case, Judged, calibrate, judge, success_auroc, summary
 from .goals import Goal, episode_goals
 from .lerobot_dataset import open_dataset
+from .resuming import check_output, check_same_run, identity
 from .split import parse_withheld, split_episodes, usable_frames
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class TrainingRun:
             RoboRewardError: If the dataset, the output or a flag is not usable.
         """
         self.command = command
-        self._check_output()
+        check_output(command.out, resume=command.resume, overwrite=command.overwrite)
         self.dataset = open_dataset(command.dataset, views=command.views or None)
         self.episodes = [self.dataset.episode(i) for i in range(len(self.dataset))]
         self.goals = {e.index: episode_goals(e, budget=command.budget) for e in self.episodes}
@@ -51,12 +52,15 @@ class TrainingRun:
         for block in self.withheld:
             if block.episode >= count:
                 raise InputError(f"--withhold names episode {block.episode}; there are {count}")
+            usable_frames(self.episodes[block.episode].length, [block])
         self.settings = ModelSettings(
             image_size=command.backbone.image_size,
             history=command.backbone.history,
             query_period_s=command.query_period,
         )
         self._check_learnable()
+        if command.resume:
+            check_same_run(command.out, identity(command, self.dataset))
 
     def plan(self) -> str:
         """Return what will be done, in a few lines."""
@@ -90,7 +94,8 @@ class TrainingRun:
         if command.resume and (command.out / STATE).is_file():
             trainer.restore(command.out)
         elif command.overwrite:
-            (command.out / LOG).unlink(missing_ok=True)
+            for name in (LOG, STATE):
+                (command.out / name).unlink(missing_ok=True)
         self._fill_cache()
         log = RunLog(command.out / LOG)
         try:
@@ -139,7 +144,7 @@ class TrainingRun:
         return metrics if better else best
 
     def _validated(self, judged: list[Judged]) -> tuple[dict[str, float], TrackerSettings]:
-        if not judged:
+        if not any((~np.isnan(item.case.truth)).any() for item in judged):
             return {}, self.settings.tracker
         cases = [item.case for item in judged]
         metrics = summary([item.labels.progress for item in judged], cases)
@@ -156,10 +161,8 @@ class TrainingRun:
             backbone=self.command.backbone,
             settings=ModelSettings(**settings),
             training={
-                "dataset_fingerprint": self.dataset.fingerprint,
-                "views": list(self.dataset.views),
+                **identity(self.command, self.dataset),
                 "step": step,
-                "seed": self.command.seed,
                 "validation": metrics,
                 "instructions": sorted({episode.instructions[0] for episode in self.episodes}),
             },
@@ -262,26 +265,6 @@ class TrainingRun:
             return {}
         validation: dict[str, float] = json.loads(path.read_text())["training"]["validation"]
         return validation
-
-    def _check_output(self) -> None:
-        out = self.command.out
-        if out.exists() and not out.is_dir():
-            raise OutputError(f"--out {out} is a file; give a directory")
-        if out.is_dir() and any(out.iterdir()):
-            if not self.command.resume and not self.command.overwrite:
-                raise OutputError(
-                    f"--out {out} is not empty: --resume goes on with the run there, --overwrite "
-                    "replaces it"
-                )
-        elif self.command.resume:
-            raise InputError(f"--resume: there is no run in {out}; leave --resume out")
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-            probe = out / ".writable"
-            probe.touch()
-            probe.unlink()
-        except OSError as error:
-            raise OutputError(f"--out {out} cannot be written to ({error.strerror})") from error
 
     def _check_learnable(self) -> None:
         known = [n for n in self.training if not np.isnan(self.goals[n][0].progress).all()]

@@ -12,6 +12,10 @@ type KeyValues = tuple[Tensor, Tensor]
 """Keys and values, each (B, heads, L, D / heads)."""
 
 
+INIT_STD = 0.04
+"""Of weights; residual outputs start smaller still, so that the tokens come through (GPT-2)."""
+
+
 class Block(nn.Module):
     """Pre-norm self-attention and MLP; attends to kept keys before its own."""
 
@@ -54,6 +58,13 @@ class PrefixTransformer(nn.Module):
         super().__init__()
         self.blocks = nn.ModuleList(Block(width, heads) for _ in range(depth))
         self.norm = nn.LayerNorm(width)
+        for name, weight in self.named_parameters():
+            if name.endswith(("out.weight", "mlp.2.weight")):
+                nn.init.normal_(weight, std=INIT_STD / (2 * depth) ** 0.5)
+            elif weight.ndim > 1:
+                nn.init.normal_(weight, std=INIT_STD)
+            elif name.endswith("bias"):
+                nn.init.zeros_(weight)
 
     def prefix(self, x: Tensor, there: Tensor) -> list[KeyValues]:
         """Return the keys and values of every block for prefixes (P, L, D)."""

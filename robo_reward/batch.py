@@ -19,8 +19,9 @@ type Bools = NDArray[np.bool_]
 class PairBatch:
     """Frames encoded once, prefixes built once, and the pairs that share them.
 
-    Every index that stands for something absent is −1; every target that is not to be trained
-    on is NaN. Views are ordered by name, whatever the order of the source.
+    Every index that stands for something absent is −1 (a pair always has its prefix, before and
+    after); every target that is not to be trained on is NaN. Views are ordered by name,
+    whatever the order of the source.
     """
 
     views: tuple[str, ...]
@@ -79,17 +80,17 @@ class PairBatch:
 
     def _check_indices(self) -> None:
         count = len(self.frames)
-        for name, most in (
-            ("frames", len(self.images)),
-            ("start", count),
-            ("goal", count),
-            ("before", count),
-            ("after", count),
-            ("history", count),
-            ("prefix", len(self.instructions)),
+        for name, least, most in (
+            ("frames", -1, len(self.images)),
+            ("start", -1, count),
+            ("goal", -1, count),
+            ("before", 0, count),
+            ("after", 0, count),
+            ("history", -1, count),
+            ("prefix", 0, len(self.instructions)),
         ):
             values = getattr(self, name)
-            if values.size and (values.max() >= most or values.min() < -1):
+            if values.size and (values.max() >= most or values.min() < least):
                 raise InputError(f"{name} points outside its {most} targets")
 
     def __len__(self) -> int:

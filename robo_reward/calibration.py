@@ -13,6 +13,8 @@ CLOSE = 0.1
 """Confidence is the probability that |Φ − truth| is at most this."""
 UNANCHORED_CAP = 0.5
 """Most confidence that Φ may have while both absolute anchors are missing."""
+NEVER = 2.0
+"""Success threshold above every probability: nothing is declared."""
 FEATURES = 5
 """Numbers that confidence is made of: w, |Φ_F − Φ_B| and three spreads (NaN read as 0)."""
 
@@ -75,12 +77,14 @@ def success_threshold(probs: Floats, done: NDArray[np.bool_], *, precision: floa
         precision: Share of declarations that must be right.
 
     Returns:
-        The threshold in [0, 1]; 1 if no threshold reaches the precision (declare nothing).
+        The threshold in [0, 1]; `NEVER` if no threshold reaches the precision.
     """
     order = np.argsort(-probs, kind="stable")
+    ranked = probs[order]
     right = np.cumsum(done[order]) / np.arange(1, len(probs) + 1)
-    good = np.flatnonzero(right >= precision)
-    return float(probs[order[good[-1]]]) if len(good) else 1.0
+    last_of_ties = np.append(ranked[1:] < ranked[:-1], True)[: len(probs)]
+    good = np.flatnonzero((right >= precision) & last_of_ties)
+    return float(ranked[good[-1]]) if len(good) else NEVER
 
 
 def match_threshold(probs: Floats, *, kept: float = 0.995) -> float:

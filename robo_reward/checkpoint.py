@@ -95,7 +95,7 @@ def load(directory: str | Path, *, device: str | None = None) -> Model:
     stored = read_config(place)
     config = _parse(place, stored)
     network = build(config.backbone)
-    _load_weights(place, network, stored["weights_sha256"])
+    _load_weights(place, network, stored.get("weights_sha256"))
     network.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     return Model(network, config.settings, fingerprint=_fingerprint(stored))
 
@@ -162,7 +162,7 @@ def _parse(directory: Path, stored: dict[str, Any]) -> ModelConfig:
         ) from error
 
 
-def _load_weights(directory: Path, network: ProgressNetwork, expected: str) -> None:
+def _load_weights(directory: Path, network: ProgressNetwork, expected: object) -> None:
     from safetensors import SafetensorError
     from safetensors.torch import load as from_bytes
 

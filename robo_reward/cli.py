@@ -57,7 +57,10 @@ def choose(group: str, program: str, args: list[str]) -> Command | None:
 def _print_commands(program: str, points: dict[str, EntryPoint]) -> None:
     print(f"usage: {program} COMMAND [--help] [flags]\n")
     for name, point in points.items():
-        summary = (point.load().__doc__ or "").strip().splitlines()[0]
+        try:
+            summary = (point.load().__doc__ or "").strip().splitlines()[0]
+        except ImportError as error:  # one broken package must not take the help of all away
+            summary = f"cannot be loaded: {error}"
         print(f"  {name:<9} {summary}")
     print(f"\n'{program} COMMAND --help' shows the flags of a command and an example.")
 

@@ -19,6 +19,8 @@ from .protocols import Panel
 from .text import ByteText, encode_unique
 
 SLOTS = 5
+ROLE_SCALE = 0.5
+SHARPNESS = 1.0
 TEXT_TOKENS = 4
 
 
@@ -34,6 +36,33 @@ class CompactPrefix:
     """(V, D) embeddings of the view names."""
 
 
+class Standardise(nn.Module):
+    """Features minus a mean, over a deviation, both fixed by the first batch in training.
+
+    What all images share (the table, the robot's base) would otherwise drown what changes
+    between them, and the network starts by ignoring its input.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+    fixed: Tensor
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(features))
+        self.register_buffer("deviation", torch.ones(features))
+        self.register_buffer("fixed", torch.tensor(0.0))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return (N, F) standardised features."""
+        if self.training and not self.fixed:
+            with torch.no_grad():
+                self.mean.copy_(features.mean(0))
+                self.deviation.copy_(features.std(0, correction=0) + 1e-3)
+                self.fixed.fill_(1.0)
+        return (features - self.mean) / self.deviation
+
+
 class Keypoints(nn.Module):
     """Images to one token each."""
 
@@ -47,21 +76,27 @@ class Keypoints(nn.Module):
             nn.ReLU(),
             nn.Conv2d(channels, channels, 3, padding=1),
         )
-        self.log_temperature = nn.Parameter(torch.zeros(channels))
-        self.out = nn.Sequential(nn.Linear(4 * channels, width), nn.LayerNorm(width))
+        for layer in self.stem:
+            if isinstance(layer, nn.Conv2d):
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+        self.log_temperature = nn.Parameter(torch.full((channels,), SHARPNESS))
+        self.standardise = Standardise(4 * channels)
+        self.out = nn.Linear(4 * channels, width)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return (N, D) for images (N, 3, S, S) in [−1, 1]."""
         maps = self.stem(images)
         count, channels, height, width = maps.shape
         flat = maps.flatten(2)
-        weights = (flat * self.log_temperature.exp()[:, None]).softmax(-1)
+        contrast = (flat - flat.mean(-1, keepdim=True)) / (flat.std(-1, keepdim=True) + 1e-3)
+        weights = (contrast * self.log_temperature.exp()[:, None]).softmax(-1)
         rows = weights.view(count, channels, height, width).sum(3)
         columns = weights.view(count, channels, height, width).sum(2)
         y = rows @ torch.linspace(-1, 1, height, device=maps.device, dtype=maps.dtype)
         x = columns @ torch.linspace(-1, 1, width, device=maps.device, dtype=maps.dtype)
         active = flat.relu()
-        token: Tensor = self.out(torch.cat([x, y, active.mean(-1), active.amax(-1)], dim=1))
+        features = torch.cat([x, y, active.mean(-1), active.amax(-1)], dim=1)
+        token: Tensor = self.out(self.standardise(features))
         return token
 
 
@@ -75,10 +110,10 @@ class Compact(nn.Module):
         self.keypoints = Keypoints(width, config.channels)
         self.text = ByteText(width, TEXT_TOKENS)
         self.view_name = nn.Linear(TEXT_TOKENS * width, width)
-        self.text_role = nn.Parameter(torch.randn(TEXT_TOKENS, width) * 0.02)
-        self.prefix_roles = nn.Parameter(torch.randn(2, width) * 0.02)
-        self.suffix_roles = nn.Parameter(torch.randn(config.history + 2, width) * 0.02)
-        self.slots = nn.Parameter(torch.randn(SLOTS, width) * 0.02)
+        self.text_role = nn.Parameter(torch.randn(TEXT_TOKENS, width) * ROLE_SCALE)
+        self.prefix_roles = nn.Parameter(torch.randn(2, width) * ROLE_SCALE)
+        self.suffix_roles = nn.Parameter(torch.randn(config.history + 2, width) * ROLE_SCALE)
+        self.slots = nn.Parameter(torch.randn(SLOTS, width) * ROLE_SCALE)
         self.transformer = PrefixTransformer(width, config.heads, config.depth)
 
     def encode(self, images: Tensor) -> Tensor:

@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from .batch import PairBatch
-from .bins import BINS
+from .bins import BINS, centres
 from .protocols import Backbone, Panel
 
+TILT = 1.0
+"""Slope, in logits, between neighbouring unit inputs and the outermost bins at the start."""
 HOPS = ("hop_previous", "hop_start", "hop_goal")
 
 
@@ -37,6 +39,8 @@ class ProgressNetwork(nn.Module):
         super().__init__()
         self.backbone = backbone
         self.hop_heads = nn.ModuleList(nn.Linear(width, BINS) for _ in HOPS)
+        for head in self.hop_heads:
+            _tilt(cast(nn.Linear, head))
         self.success_head = nn.Linear(width, 1)
         self.match_head = nn.Linear(width, 1)
 
@@ -70,6 +74,19 @@ class ProgressNetwork(nn.Module):
         panel = gather(tokens, frames, queries, visible[batch.prefix])
         index = torch.as_tensor(batch.prefix, device=device)
         return self.heads(self.seam.read(prefix, index, panel))
+
+
+def _tilt(head: nn.Linear) -> None:
+    """Start a distribution head as a line: moving its input tilts the bins towards −1 or 1.
+
+    With independent weights a bin, the expectation of 51 near-uniform bins hardly answers to
+    the input, and the first hundreds of steps teach the backbone nothing but success and match.
+    """
+    grid = centres(head.weight)
+    with torch.no_grad():
+        direction = TILT * torch.randn(head.in_features) / head.in_features**0.5
+        head.weight.copy_(grid[:, None] * direction[None, :])
+        head.bias.zero_()
 
 
 def gather(

@@ -152,10 +152,10 @@ class Reader:
 
 
 def _readings(readout: Readout, queries: Sequence[Query]) -> list[Reading]:
-    values = expectation(readout.hops).double().cpu().numpy()
-    spreads = spread(readout.hops).double().cpu().numpy()
-    success = readout.success.sigmoid().double().cpu().numpy()
-    match = readout.match.sigmoid().double().cpu().numpy()
+    hops = readout.hops.double().cpu()
+    values, spreads = expectation(hops).numpy(), spread(hops).numpy()
+    success = readout.success.double().sigmoid().cpu().numpy()
+    match = readout.match.double().sigmoid().cpu().numpy()
     readings = []
     for i, query in enumerate(queries):
         start = 0.0 if query.start.tokens else math.nan

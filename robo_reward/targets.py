@@ -60,11 +60,9 @@ def keyframe_progress(
     progress = np.zeros(length)
     done = 0.0
     for start, end, share in zip(bounds[:-1], bounds[1:], worth, strict=True):
-        steps = pace[start + 1 : end + 1]
-        total = steps.sum()
-        rise = (
-            np.cumsum(steps) / total if total > 0 else np.arange(1, end - start + 1) / (end - start)
-        )
+        gone = np.cumsum(pace[start + 1 : end + 1])
+        even = np.arange(1, end - start + 1) / (end - start)
+        rise = gone / gone[-1] if gone[-1] > 0 else even
         progress[start + 1 : end + 1] = done + share * rise
         done += share
     progress[bounds[-1] :] = 1.0

@@ -70,7 +70,8 @@ class Tracker:
         self._progress, weight = fuse_step(
             self._progress, now, alpha=settings.alpha, disagreement=settings.disagreement
         )
-        self._incremental = float(apply_hop(self._incremental, reading.hop_previous))
+        step = 0.0 if math.isnan(reading.hop_previous) else reading.hop_previous
+        self._incremental = float(apply_hop(self._incremental, step))
         spreads = [reading.spread_previous, reading.spread_start, reading.spread_goal]
         self.features = [weight, abs(now.forward - now.backward), *spreads]
         success = min(self._success, reading.success)

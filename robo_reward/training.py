@@ -68,6 +68,7 @@ class Trainer:
                 {"params": plain, "weight_decay": 0.0},
             ],
             lr=config.learning_rate,
+            betas=(0.9, 0.95),
         )
 
     def rng(self, purpose: int) -> np.random.Generator:
@@ -87,7 +88,7 @@ class Trainer:
         loss = total(terms, self.config.loss)
         if not torch.isfinite(loss):
             raise InputError(
-                f"the loss is {float(loss)} at step {self.done}: lower --learning-rate; the last "
+                f"the loss is {loss.item()} at step {self.done}: lower --learning-rate; the last "
                 "checkpoint is kept"
             )
         for group in self.optimiser.param_groups:
@@ -125,7 +126,7 @@ class Trainer:
             with safe_open(path, framework="pt") as file:
                 told = json.loads(file.metadata()["state"])
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (OSError, SafetensorError, KeyError, ValueError) as error:
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"{path} cannot be resumed ({error}); start afresh") from error
         mine = {"seed": self.seed, "config": asdict(self.config)}
         if {name: told[name] for name in mine} != json.loads(json.dumps(mine)):
@@ -133,7 +134,13 @@ class Trainer:
                 f"{path} is of a run with other settings ({told['config']}, seed {told['seed']}); "
                 "repeat its flags to resume it, or start afresh with --overwrite"
             )
-        self._load(tensors)
+        try:
+            self._load(tensors)
+        except RuntimeError as error:
+            raise CheckpointError(
+                f"{path} is of a network of another shape; repeat its flags to resume it, or "
+                "start afresh with --overwrite"
+            ) from error
         self.done = int(told["done"])
 
     def _load(self, tensors: dict[str, Tensor]) -> None:
@@ -145,4 +152,5 @@ class Trainer:
             prefix = f"moment.{name}."
             state = {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
             if state:
-                self.optimiser.state[parameter] = state
+                moved = {n: t if n == "step" else t.to(parameter.device) for n, t in state.items()}
+                self.optimiser.state[parameter] = moved

@@ -157,6 +157,17 @@ def recordings(tmp_path: Path) -> Path:
     return write_recordings(tmp_path / "recordings")
 
 
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Tiny networks are quickest on one thread, most of all on a busy machine."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="session")
 def real_table() -> Path:
     """The real recording that lies beside a development checkout."""

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 type Floats = NDArray[np.float64]
+"""An array of double precision."""
 
 _LONGEST_STEP = 0.5
 """Radians that a joint may move in one iteration."""

@@ -1,0 +1,219 @@
+"""``robo-reward bench label``: what one cached pass for all three anchors is worth."""
+
+from dataclasses import dataclass, field
+from itertools import batched
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+import tyro
+from numpy.typing import NDArray
+
+from robo_reward.config import CompactConfig
+
+from .bench_timing import Row, check_agreement, check_flags, in_turn, multiply_adds, report
+
+if TYPE_CHECKING:
+    from robo_reward.model import Labels, Model
+    from robo_reward.network import ProgressNetwork
+    from robo_reward.protocols import References
+
+    from .episodes import Views
+
+TASK = "put the red cube in the bin"
+type Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchLabel:
+    """Measure labelling: one pass for the three anchors against a pass for each.
+
+    Example: robo-reward bench label --json outputs/bench-label.json
+
+    One pass is what 'label' does: views are encoded once, the prefix is kept. The three passes
+    encode start, goal, before and after anew for every query. Both judge the same made-up
+    episode with the same network and batch size, in turn, on the CPU; before that they are
+    checked to say the same.
+    """
+
+    json: Path | None = None
+    """File that receives the figures."""
+    seed: int = 0
+    """Seed of weights and pixels."""
+    queries: int = 128
+    """Frames of the episode, each of them asked about."""
+    views: int = 3
+    """Cameras."""
+    repeats: int = 3
+    """Timed rounds of each way; the median counts."""
+    backbone: Annotated[CompactConfig, tyro.conf.arg(name="")] = field(
+        default_factory=CompactConfig
+    )
+
+    def run(self) -> None:
+        """Measure, print a table, and write the figures where asked.
+
+        Raises:
+            RoboRewardError: If a flag is unusable, or the two ways disagree.
+        """
+        check_flags(self.repeats, self.json, queries=self.queries, views=self.views)
+        from .bench_timing import write_figures
+
+        figures = self.measure()
+        frames = (figures["one_pass_frames_per_s"], figures["three_pass_frames_per_s"])
+        one, three = figures["one_pass_macs_per_frame"], figures["three_pass_macs_per_frame"]
+        report(
+            f"labels of {self.queries} queries on {figures['threads']:.0f} threads",
+            ("one pass", "three passes"),
+            [
+                Row("frames/s", *frames, figures["ratio"]),
+                Row("10⁶ multiply-adds a frame", one / 1e6, three / 1e6, figures["macs_ratio"]),
+            ],
+        )
+        write_figures(self.json, figures)
+
+    def measure(self) -> dict[str, float]:
+        """Return the figures of both ways of judging one episode.
+
+        Raises:
+            DisagreementError: If they do not say the same.
+        """
+        import torch
+
+        from robo_reward.checkpoint import build
+
+        torch.manual_seed(self.seed)
+        network = build(self.backbone).eval()
+        episode = made_up_episode(self)
+        again = ThreePasses(network, episode, self.backbone.history)
+        check_agreement("the readings", difference(self._model(network), episode, again.hops()))
+
+        def once() -> "Labels":
+            return label(self._model(network), episode)
+
+        macs, three_macs = multiply_adds(once), multiply_adds(again.hops)
+        seconds, three_seconds = in_turn(once, again.hops, self.repeats)
+        return {
+            "one_pass_frames_per_s": self.queries / seconds,
+            "three_pass_frames_per_s": self.queries / three_seconds,
+            "ratio": three_seconds / seconds,
+            "one_pass_macs_per_frame": macs / self.queries,
+            "three_pass_macs_per_frame": three_macs / self.queries,
+            "macs_ratio": three_macs / macs,
+            "queries": self.queries,
+            "image_size": self.backbone.image_size,
+            "threads": torch.get_num_threads(),
+        }
+
+    def _model(self, network: "ProgressNetwork") -> "Model":
+        """Return a model that has seen nothing yet."""
+        from robo_reward.model import Model, ModelSettings
+
+        size, history = self.backbone.image_size, self.backbone.history
+        return Model(network, ModelSettings(image_size=size, history=history), fingerprint="")
+
+
+@dataclass(frozen=True)
+class MadeUp:
+    """An episode of random pixels at the size of the model, with references."""
+
+    frames: "list[Views]"
+    references: "References"
+
+
+def made_up_episode(command: BenchLabel) -> MadeUp:
+    """Return random frames, start and goal."""
+    from robo_reward.protocols import References
+
+    rng, size = np.random.default_rng(command.seed), command.backbone.image_size
+    names = [f"view_{number:03d}" for number in range(command.views)]
+
+    def shown() -> "Views":
+        return {name: rng.integers(0, 256, (size, size, 3), np.uint8) for name in names}
+
+    frames = [shown() for _ in range(command.queries)]
+    return MadeUp(frames, References(start=shown(), goal=shown()))
+
+
+def label(model: "Model", episode: MadeUp) -> "Labels":
+    """Return the labels of the episode, every frame a query."""
+    query = np.arange(len(episode.frames))
+    return model.label_queries(episode.frames, TASK, episode.references, query=query)
+
+
+def difference(model: "Model", episode: MadeUp, hops: Floats) -> float:
+    """Return by how much readings and labels of a model differ from the hops (Q, 3) at most."""
+    from robo_reward.reader import Query
+
+    start, goal = model.reader.see([episode.references.start, episode.references.goal])
+    seen = model.reader.see(episode.frames)
+    kept = model.settings.history + 1
+    queries = [
+        Query(
+            instruction=TASK,
+            start=start,
+            goal=goal,
+            past=tuple(seen[max(number - kept, 0) : number]),
+            frame=frame,
+        )
+        for number, frame in enumerate(seen)
+    ]
+    readings = model.reader.read(queries)
+    told = np.array([[r.hop_previous, r.hop_start, r.hop_goal] for r in readings])
+    labels = label(model, episode)
+    shown = np.column_stack([labels.forward, labels.backward])
+    expected = np.clip(hops[:, 1:] + [0.0, 1.0], 0.0, 1.0)
+    return float(max(np.abs(told - hops).max(), np.abs(shown - expected).max()))
+
+
+class ThreePasses:
+    """Judges an episode with a forward pass for each anchor, keeping and sharing nothing."""
+
+    def __init__(self, network: "ProgressNetwork", episode: MadeUp, history: int) -> None:
+        """Lay out the images of references and frames."""
+        self.network, self.history = network, history
+        self.views = tuple(episode.frames[0])
+        references = episode.references
+        shown = [references.start, references.goal, *episode.frames]
+        self.images = np.stack([[frame[name] for name in self.views] for frame in shown])
+
+    def hops(self) -> Floats:
+        """Return (Q, 3): each column from its own pass; the first query has no previous."""
+        columns = [self._one_anchor(anchor) for anchor in range(3)]
+        columns[0][0] = 0.0
+        return np.column_stack(columns)
+
+    def _one_anchor(self, anchor: int) -> Floats:
+        from robo_reward.model import QUERIES_A_PASS
+
+        queries = range(len(self.images) - 2)
+        passes = [self._read(list(some))[:, anchor] for some in batched(queries, QUERIES_A_PASS)]
+        return np.concatenate(passes)
+
+    def _read(self, queries: list[int]) -> Floats:
+        """Return the hops (B, 3) of some queries, every image of each encoded for it alone."""
+        import torch
+
+        from robo_reward.bins import expectation
+        from robo_reward.protocols import Panel
+
+        roles = np.array([self._roles(number) for number in queries])
+        chosen = np.maximum(roles, 0)
+        pixels = torch.from_numpy(self.images[chosen])
+        with torch.inference_mode():
+            tokens = self.network.seam.encode(pixels.flatten(0, 2))
+            tokens = tokens.view(*pixels.shape[:3], *tokens.shape[1:])
+            there = torch.from_numpy(roles >= 0)[:, :, None].expand(*pixels.shape[:3])
+            texts = [TASK] * len(queries)
+            prefix = self.network.seam.prefix(
+                texts, self.views, Panel(tokens=tokens[:, :2], there=there[:, :2])
+            )
+            suffix = Panel(tokens=tokens[:, 2:], there=there[:, 2:])
+            slots = self.network.seam.read(prefix, torch.arange(len(queries)), suffix)
+            values = expectation(self.network.heads(slots).hops)
+        return np.asarray(values.double().numpy())
+
+    def _roles(self, query: int) -> list[int]:
+        """Return the rows of [start, goal, history …, before, after]; −1 for none."""
+        earlier = [query + 1 - back for back in range(1, self.history + 1)]
+        return [0, 1, *(n if n >= 2 else -1 for n in earlier), max(query - 1, 0) + 2, query + 2]

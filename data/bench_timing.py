@@ -1,0 +1,107 @@
+"""What the benches share: timing in turn, counting multiply-adds, a table and a JSON file."""
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from statistics import median
+from typing import NamedTuple
+
+from robo_reward.errors import InputError, RoboRewardError
+
+from .places import try_out
+
+AGREE = 1e-4
+"""Most by which two ways of doing the same work may differ."""
+
+
+class DisagreementError(RoboRewardError):
+    """Two ways of doing the same work gave different answers: their speeds cannot be compared."""
+
+
+class Row(NamedTuple):
+    """One line of the table: a quantity done in both ways."""
+
+    quantity: str
+    fast: float
+    slow: float
+    ratio: float
+
+
+def check_flags(repeats: int, path: Path | None, **sizes: int) -> None:
+    """Refuse what cannot be measured or written, before the work.
+
+    Raises:
+        InputError: If there is nothing to repeat or a size is below 1.
+        OutputError: If the JSON file cannot be written.
+    """
+    for name, value in {"repeats": repeats, **sizes}.items():
+        if value < 1:
+            raise InputError(f"--{name} must be at least 1, got {value}")
+    if path is not None:
+        try_out(path.parent)
+
+
+def check_agreement(what: str, difference: float) -> None:
+    """Refuse to compare two ways that differ by more than 1e-4.
+
+    Raises:
+        DisagreementError: If they do.
+    """
+    if not difference <= AGREE:
+        raise DisagreementError(
+            f"{what} of both ways differ by {difference:.2g}, more than {AGREE:g}: they do not do "
+            "the same work, so their speeds are not compared; report this as a fault"
+        )
+
+
+def in_turn(
+    first: Callable[[], object], second: Callable[[], object], repeats: int
+) -> tuple[float, float]:
+    """Return the median seconds of both, timed A B A B …; do both once before, to warm up."""
+    seconds: tuple[list[float], list[float]] = ([], [])
+    for _ in range(repeats):
+        for work, taken in zip((first, second), seconds, strict=True):
+            begun = time.perf_counter()
+            work()
+            taken.append(time.perf_counter() - begun)
+    return median(seconds[0]), median(seconds[1])
+
+
+def multiply_adds(work: Callable[[], object]) -> int:
+    """Return the multiply-adds of matrix products and convolutions that ``work`` does."""
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
+        work()
+    return int(counter.get_total_flops()) // 2
+
+
+def report(title: str, ways: tuple[str, str], rows: list[Row]) -> None:
+    """Print a table of both ways, a ratio above 1 being in favour of the first."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("", *ways, "ratio", title=title, title_justify="left")
+    for row in rows:
+        table.add_row(row.quantity, f"{row.fast:,.1f}", f"{row.slow:,.1f}", f"{row.ratio:.2f}")
+    Console().print(table)
+
+
+def write_figures(path: Path | None, figures: Mapping[str, float]) -> None:
+    """Write the figures as JSON, whole or not at all, and say where; nothing without a path.
+
+    Raises:
+        OutputError: If the file cannot be written.
+    """
+    if path is None:
+        return
+    from robo_reward.checkpoint import write_atomically
+
+    from .places import written
+
+    with written(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, (json.dumps(figures, indent=1) + "\n").encode())
+    print(f"figures: {path}")

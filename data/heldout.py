@@ -1,0 +1,126 @@
+"""Episodes that training never saw, as cases: under their own words and under wrong ones."""
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robo_reward.metrics import auroc
+from robo_reward.protocols import References, Views
+
+from .baselines import clock, constant_hop, pixel_distance
+from .evaluate import Case, judge, success_auroc, summary
+from .goals import Goal, episode_goals
+from .references import AUTO, ReferenceFinder
+
+if TYPE_CHECKING:
+    from robo_reward.model import Model
+
+    from .episodes import Episode, EpisodeDataset
+
+type Floats = NDArray[np.float64]
+
+
+class HeldOut:
+    """The episodes of a dataset whose truth is known, at the image size of a model."""
+
+    def __init__(self, dataset: "EpisodeDataset", *, size: int) -> None:
+        """Read what is known of every episode; pixels are read when judged."""
+        self.dataset, self.size = dataset, size
+        self.episodes = [dataset.episode(i) for i in range(len(dataset))]
+        self.goals = {e.index: episode_goals(e) for e in self.episodes}
+        self.finder = ReferenceFinder(dataset, AUTO, size=size)
+
+    def cases(self) -> list[Case]:
+        """Return every episode under its recorded instruction, references of another success."""
+        return [
+            self._case(e, self.goals[e.index][0], self.finder.find(e.index).references)
+            for e in self.episodes
+        ]
+
+    def match_cases(self) -> list[Case]:
+        """Return every episode under the goal it pursues and, twice, under a wrong one.
+
+        The wrong instruction comes once with the goal pictures of its own goal and once with
+        those of the goal that is pursued; episodes that pursue no known goal are left out.
+        """
+        pictures = {text: self.finder.ends(n) for text, n in self._successes().items()}
+        cases = []
+        for episode in self.episodes:
+            goals = self.goals[episode.index]
+            pursued = next((goal for goal in goals if goal.match == 1.0), None)
+            wrong = [goal for goal in goals if goal.match == 0.0]
+            if pursued is None or not wrong:
+                continue
+            rival = wrong[episode.index % len(wrong)]
+            for goal, shown in ((pursued, pursued), (rival, rival), (rival, pursued)):
+                ends = pictures.get(shown.instructions[0], References())
+                cases.append(self._case(episode, goal, ends))
+        return cases
+
+    def metrics(self, model: "Model") -> dict[str, float]:
+        """Return the figures of a model: progress, success and match, on these episodes."""
+        judged = judge(model, self.cases())
+        cases = [item.case for item in judged]
+        figures = summary([item.labels.progress for item in judged], cases)
+        reached = [float(item.labels.success_prob.max()) for item in judged]
+        figures["success_auroc"] = success_auroc(reached, cases)
+        right = [item.labels.valid.mean() for item in judged if item.case.match == 1.0]
+        figures["valid_share"] = float(np.mean(right)) if right else float("nan")
+        matched = judge(model, self.match_cases())
+        scores = [float(item.labels.match_prob.mean()) for item in matched]
+        truths = [item.case.match for item in matched]
+        figures["match_auroc"] = auroc(scores, truths) if len(truths) > 1 else float("nan")
+        return figures
+
+    def baselines(self, query_period_s: float) -> dict[str, dict[str, float]]:
+        """Return the figures of what needs no learning, on the same cases.
+
+        Their success score is Φ at the end; no figure for match, they do not read.
+        """
+        cases = self.cases()
+        tracks: dict[str, list[Floats]] = {"clock": [], "constant_hop": [], "pixel_distance": []}
+        for case in cases:
+            length = len(case.truth)
+            every = max(1, round(query_period_s * case.fps))
+            query = np.arange(length) // every
+            tracks["clock"].append(clock(length))
+            tracks["constant_hop"].append(constant_hop(length, every))
+            distance = pixel_distance(case.frames(every), case.references, query=query)
+            tracks["pixel_distance"].append(distance)
+        return {
+            name: summary(progress, cases)
+            | {"success_auroc": success_auroc([float(phi[-1]) for phi in progress], cases)}
+            for name, progress in tracks.items()
+        }
+
+    def _successes(self) -> dict[str, int]:
+        """Return the first success by instruction."""
+        found: dict[str, int] = {}
+        for episode in self.episodes:
+            if episode.outcome:
+                found.setdefault(episode.instructions[0], episode.index)
+        return found
+
+    def _case(self, episode: "Episode", goal: Goal, references: References) -> Case:
+        return Case(
+            name=f"episode {episode.index}",
+            instruction=goal.instructions[0],
+            references=references,
+            frames=self._reader(episode),
+            fps=episode.fps,
+            truth=goal.progress,
+            done=goal.success,
+            match=goal.match,
+            clean=bool(episode.outcome) and episode.behaviour != "noise",
+        )
+
+    def _reader(self, episode: "Episode") -> Callable[[int], Iterator[Views]]:
+        def read(every: int) -> Iterator[Views]:
+            stream = self.dataset.frames(
+                episode.index, views=episode.views, size=self.size, stride=every
+            )
+            return (views for _, views in stream)
+
+        return read

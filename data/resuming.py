@@ -1,0 +1,68 @@
+"""Whether a training run may write where it is told to, and whether it may go on there."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from robo_reward.errors import CheckpointError, InputError, OutputError
+
+from .places import try_out
+
+if TYPE_CHECKING:
+    from .episodes import EpisodeDataset
+    from .train import Train
+
+
+def check_output(out: Path, *, resume: bool, overwrite: bool) -> None:
+    """Check that ``--out`` may be written to, as ``--resume`` and ``--overwrite`` say.
+
+    Raises:
+        RoboRewardError: If it is a file, holds something unasked for, or cannot be written.
+    """
+    if out.exists() and not out.is_dir():
+        raise OutputError(f"--out {out} is a file; give a directory")
+    if out.is_dir() and any(out.iterdir()):
+        if not resume and not overwrite:
+            raise OutputError(
+                f"--out {out} is not empty: --resume goes on with the run there, --overwrite "
+                "replaces it"
+            )
+    elif resume:
+        raise InputError(f"--resume: there is no run in {out}; leave --resume out")
+    try_out(out)
+
+
+def identity(command: "Train", dataset: "EpisodeDataset") -> dict[str, Any]:
+    """Return what a run and the one that resumes it must share, beside the training settings."""
+    return {
+        "dataset_fingerprint": dataset.fingerprint,
+        "views": list(dataset.views),
+        "seed": command.seed,
+        "validation_share": command.validation,
+        "withhold": list(command.withhold),
+        "query_period": command.query_period,
+        "budget": command.budget,
+        "sampling": asdict(command.sampling),
+        "shape": asdict(command.backbone),
+    }
+
+
+def check_same_run(out: Path, mine: dict[str, Any]) -> None:
+    """Refuse to go on with a run of another `identity`; fine where nothing was saved yet.
+
+    Raises:
+        CheckpointError: If it is another, or its last checkpoint cannot be read.
+    """
+    from robo_reward.checkpoint import CONFIG, read_config
+
+    if not (out / "last" / CONFIG).is_file():
+        return
+    stored = read_config(out / "last")["training"]
+    told = json.loads(json.dumps(mine))
+    other = [name for name, value in told.items() if stored.get(name) != value]
+    if other:
+        raise CheckpointError(
+            f"--resume: the run in {out} has another {', '.join(other)}; repeat its flags to go "
+            "on with it, or start afresh with --overwrite"
+        )

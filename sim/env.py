@@ -1,0 +1,201 @@
+"""One Gymnasium environment for every table-top task: 20 Hz, three views, delta tool actions."""
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from robo_reward.errors import InputError
+
+from .control import ArmControl
+from .render import check_size, renderer
+from .scene import CAMERAS, TIMESTEP, World
+from .seeding import Concern, generators
+from .tasks import Verdict, make_task
+from .tasks.failures import FailureMonitor
+
+type Observation = dict[str, Any]
+"""``agent_pos`` and, unless they are turned off, ``pixels``."""
+
+SUBSTEPS = 25
+"""Physics steps in one control step."""
+FPS = round(1 / (TIMESTEP * SUBSTEPS))
+"""Control steps in one second."""
+AGENT_POS = (*(f"joint{number}" for number in range(1, 8)), "jaw", "x", "y", "z")
+"""Names of ``agent_pos``: joint angles in radians, jaw width and tool point in metres."""
+ACTIONS = ("dx", "dy", "dz", "dyaw", "gripper")
+"""Names of an action, each in [-1, 1]; see `sim.control` for the units."""
+
+_HOME_JITTER = np.array((0.04, 0.04, 0.03))
+
+
+class TabletopEnv(gym.Env[Observation, NDArray[np.float32]]):
+    """A task on the table-top.
+
+    Observation: ``{"pixels": {view: uint8 (S, S, 3)}, "agent_pos": float32 (11,)}``, without
+    ``pixels`` if they are turned off. Reward: 1 at the step that reaches success for the first
+    time, else 0. ``info`` holds ``is_success``, ``stage``, ``stage_name``, ``progress`` (raw,
+    of the goal in the instruction), ``goals`` (the same of every goal, in the order of
+    ``task.goals``), ``failure_mode``, ``onset`` (step at which that began, or -1) and ``goal``.
+    """
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": FPS}  # noqa: RUF012 (Gymnasium's)
+
+    def __init__(
+        self,
+        task: str = "pick_to_bin",
+        *,
+        image_size: int = 128,
+        pixels: bool = True,
+        visual_randomisation: bool = True,
+        terminate_on_success: bool = True,
+        render_mode: str | None = None,
+    ) -> None:
+        """Compile the scene; the renderer is created at the first image.
+
+        Args:
+            task: Name of the task.
+            image_size: Width and height of the views in pixels.
+            pixels: Whether observations hold the views.
+            visual_randomisation: Whether each reset varies colours, light and cameras.
+            terminate_on_success: Whether success ends the episode; demonstrations go on.
+            render_mode: ``rgb_array``, or None where `render` is not used.
+
+        Raises:
+            InputError: If the task does not exist or the image size is out of range.
+        """
+        self.rules = make_task(task)
+        """The task: its goals, wordings and judgement."""
+        self.task = task
+        """Name of the task."""
+        self.task_description = ""
+        """The instruction of this episode, in its canonical wording."""
+        self.image_size, self.render_mode = check_size(image_size), render_mode
+        self._pixels, self._vary = pixels, visual_randomisation
+        self._terminate = terminate_on_success
+        self._max_episode_steps = 200
+        self._geometry = self.rules.objects_xml()
+        self.world = World(self._geometry)
+        """The scene and its state; experts read the truth from it."""
+        self.control = ArmControl(self.world)
+        """Where the tool is sent."""
+        self.goal = self.rules.goals[0]
+        """What the instruction asks for."""
+        self.verdicts: dict[str, Verdict] = {}
+        """The truth about every goal at the last observation."""
+        self.action_space = spaces.Box(-1.0, 1.0, (len(ACTIONS),), np.float32)
+        self._low, self._high = self._limits()
+        self.observation_space = self._space()
+
+    def _limits(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        limits = np.array(self.world.arm.joint_limits, np.float32)
+        low = np.concatenate((limits[:, 0] - 0.1, (-0.02, -1.5, -1.5, -1.5)))
+        high = np.concatenate((limits[:, 1] + 0.1, (0.10, 1.5, 1.5, 1.5)))
+        return low.astype(np.float32), high.astype(np.float32)
+
+    def _space(self) -> spaces.Dict:
+        parts: dict[str, spaces.Space[Any]] = {
+            "agent_pos": spaces.Box(self._low, self._high, dtype=np.float32)
+        }
+        if self._pixels:
+            shape = (self.image_size, self.image_size, 3)
+            views = {name: spaces.Box(0, 255, shape, np.uint8) for name in CAMERAS}
+            parts["pixels"] = spaces.Dict(views)  # type: ignore[arg-type]
+        return spaces.Dict(parts)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Place everything at random and choose a goal.
+
+        Args:
+            seed: Seed of the whole episode; drawn from the last one if None.
+            options: ``{"goal": name}`` chooses the goal.
+
+        Raises:
+            InputError: If an option or the goal does not exist.
+        """
+        super().reset(seed=seed)
+        seed = int(self.np_random.integers(2**31)) if seed is None else seed
+        streams = generators(seed)
+        self.goal = self._choose_goal(streams["goal"], options or {})
+        self.task_description = self.rules.wordings(self.goal)[0]
+        self._place(streams)
+        self._steps, self._succeeded = 0, False
+        self._monitor = FailureMonitor(self.goal)
+        self.verdicts = dict(self.rules.judge(self.world))
+        return self._observe(), self._info()
+
+    def _choose_goal(self, rng: Generator, options: dict[str, Any]) -> str:
+        drawn = str(rng.choice(self.rules.goals))
+        unknown = set(options) - {"goal"}
+        goal = options.get("goal", drawn)
+        if unknown or goal not in self.rules.goals:
+            raise InputError(
+                f"reset options {options} are not known; "
+                f"give a goal, one of: {', '.join(self.rules.goals)}"
+            )
+        return str(goal)
+
+    def _place(self, streams: dict[Concern, Generator]) -> None:
+        layout = streams["layout"]
+        self.world.clear(self.control.home(layout.uniform(-_HOME_JITTER, _HOME_JITTER)))
+        self.rules.reset(self.world, layout)
+        self.world.plain_look()
+        if self._vary:
+            self.world.randomise_look(streams["visual"])
+            self.rules.randomise_look(self.world, streams["visual"])
+        self.world.advance(SUBSTEPS)
+
+    def step(
+        self, action: NDArray[np.float32]
+    ) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+        """Apply one action (5,) for 0.05 s; values beyond [-1, 1] are clipped.
+
+        Raises:
+            InputError: If the action has another shape or is not finite.
+        """
+        action = np.asarray(action, np.float64)
+        if action.shape != (len(ACTIONS),) or not np.isfinite(action).all():
+            raise InputError(f"an action is {len(ACTIONS)} finite numbers {ACTIONS}; got {action}")
+        self.control.apply(np.clip(action, -1.0, 1.0))
+        self.world.advance(SUBSTEPS)
+        self._steps += 1
+        self.verdicts = dict(self.rules.judge(self.world))
+        self._monitor.update(self._steps, self.verdicts, self.world.jaw())
+        success = self.verdicts[self.goal].success
+        reward = float(success and not self._succeeded)
+        self._succeeded |= success
+        return self._observe(), reward, success and self._terminate, False, self._info()
+
+    def render(self) -> NDArray[np.uint8]:
+        """Return the front view, (S, S, 3)."""
+        return self._draw(("front",))["front"]
+
+    def _draw(self, cameras: tuple[str, ...]) -> dict[str, NDArray[np.uint8]]:
+        world = self.world
+        return renderer(self._geometry).draw(world.model, world.data, cameras, self.image_size)
+
+    def _observe(self) -> Observation:
+        world = self.world
+        state = np.concatenate((world.joints(), (world.jaw(),), world.tool()))
+        agent = np.clip(state.astype(np.float32), self._low, self._high)
+        if not self._pixels:
+            return {"agent_pos": agent}
+        return {"pixels": self._draw(CAMERAS), "agent_pos": agent}
+
+    def _info(self) -> dict[str, Any]:
+        own = self.verdicts[self.goal]
+        return {
+            "is_success": own.success,
+            "stage": own.stage,
+            "stage_name": self.rules.stages[own.stage],
+            "progress": own.progress,
+            "goals": np.array([self.verdicts[name].progress for name in self.rules.goals]),
+            "failure_mode": self._monitor.mode,
+            "onset": self._monitor.onset,
+            "goal": self.goal,
+        }

@@ -1,0 +1,162 @@
+"""The reader: caches, batches and view names change how it computes, never what."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import tiny
+import torch
+
+from robo_reward.errors import InputError
+from robo_reward.network import ProgressNetwork
+from robo_reward.protocols import Views
+from robo_reward.reader import Query, Reader, Seen
+from robo_reward.tracker import Reading
+
+
+def reader(history: int = 0, network: ProgressNetwork | None = None) -> Reader:
+    return Reader(network or tiny.network(history=history), image_size=16, history=history)
+
+
+def ask(made: Reader, frame: Views, past: tuple[Views, ...] = (), **changes: object) -> Query:
+    """Return a question whose start and goal are two other frames."""
+    shown = tiny.references()
+    start, goal, now, *before = made.see([shown.start, shown.goal, frame, *past])
+    query = Query(instruction="open it", start=start, goal=goal, past=tuple(before), frame=now)
+    return replace(query, **changes)  # type: ignore[arg-type]
+
+
+def gap(one: Reading, two: Reading) -> float:
+    gaps = []
+    for name, value in vars(one).items():
+        other = getattr(two, name)
+        assert math.isnan(value) == math.isnan(other), name
+        gaps.append(0.0 if math.isnan(value) else abs(value - other))
+    return max(gaps)
+
+
+def counted(made: Reader) -> list[int]:
+    """Return a list that grows by the number of images of each encoding."""
+    counts: list[int] = []
+    encode = made.network.backbone.encode
+
+    def counting(images: torch.Tensor) -> torch.Tensor:
+        counts.append(len(images))
+        return encode(images)  # type: ignore[no-any-return]
+
+    made.network.backbone.encode = counting  # type: ignore[method-assign, assignment]
+    return counts
+
+
+def test_equal_pixels_are_encoded_once() -> None:
+    made = reader()
+    counts = counted(made)
+    first, second = tiny.episode(2)
+    made.see([first, second, first])
+    made.see([second])
+    assert counts == [6]
+
+
+@pytest.mark.parametrize("history", [0, 2])
+def test_queries_read_together_read_as_alone_and_as_after_others(history: int) -> None:
+    frames = tiny.episode(6)
+    network = tiny.network(history=history)
+    made = reader(history, network)
+    queries = [ask(made, frames[t], tuple(frames[max(0, t - 3) : t])) for t in range(6)]
+    queries[2] = replace(queries[2], instruction="close it")
+    queries[4] = replace(queries[4], goal=Seen())
+    together = made.read(queries)
+    for query, reading in zip(queries, together, strict=True):
+        assert gap(made.read([query])[0], reading) <= 1e-5
+        assert gap(reader(history, network).read([query])[0], reading) <= 1e-5
+
+
+def test_reading_together_in_bfloat16() -> None:
+    made = reader(network=tiny.network().bfloat16())
+    queries = [ask(made, frame) for frame in tiny.episode(6)]
+    for query, reading in zip(queries, made.read(queries), strict=True):
+        alone = made.read([query])[0]
+        assert abs(alone.hop_start - reading.hop_start) <= 5e-3
+        assert abs(alone.success - reading.success) <= 5e-3
+
+
+def test_a_reading_in_bfloat16_is_not_rounded_to_bins_of_bfloat16() -> None:
+    made = reader(network=tiny.network().bfloat16())
+    values = [made.read([ask(made, frame)])[0].hop_start for frame in tiny.episode(8)]
+    assert any(float(torch.tensor(v).bfloat16()) != v for v in values)
+
+
+def test_the_order_of_cameras_does_not_matter() -> None:
+    (frame,) = tiny.episode(1)
+    turned = {name: frame[name] for name in reversed(frame)}
+    made = reader()
+    assert gap(made.read([ask(made, frame)])[0], made.read([ask(made, turned)])[0]) == 0.0
+
+
+def test_a_missing_view_is_not_a_copy_of_another() -> None:
+    (frame,) = tiny.episode(1)
+    made = reader()
+    missing = {name: image for name, image in frame.items() if name != "side"}
+    copied = {**frame, "side": frame["front"]}
+    one, two = (made.read([ask(made, shown)])[0] for shown in (missing, copied))
+    assert gap(one, two) > 1e-3
+
+
+def test_a_view_that_nothing_shows_changes_nothing_for_others_in_the_pass() -> None:
+    made = reader()
+    few = ask(made, {"front": tiny.episode(1)[0]["front"]}, start=Seen(), goal=Seen())
+    many = ask(made, tiny.episode(1, seed=5)[0])
+    assert gap(made.read([few, many])[0], made.read([few])[0]) <= 1e-5
+
+
+def test_missing_references_are_nan_and_read_without_crash() -> None:
+    made = reader()
+    (frame,) = tiny.episode(1)
+    blind = made.read([ask(made, frame, start=Seen(), goal=Seen())])[0]
+    assert math.isnan(blind.hop_start)
+    assert math.isnan(blind.hop_goal)
+    assert math.isnan(blind.spread_start)
+    assert math.isfinite(blind.success)
+    half = made.read([ask(made, frame, goal=Seen())])[0]
+    assert math.isfinite(half.hop_start)
+    assert math.isnan(half.hop_goal)
+
+
+def test_the_first_query_has_moved_nothing() -> None:
+    made = reader()
+    frame, later = tiny.episode(2)
+    assert made.read([ask(made, frame)])[0].hop_previous == 0.0
+    assert made.read([ask(made, later, (frame,))])[0].hop_previous != 0.0
+
+
+def test_history_is_seen_where_the_network_has_some() -> None:
+    frames = tiny.episode(4)
+    for history, differs in ((0, False), (2, True)):
+        made = reader(history)
+        short = made.read([ask(made, frames[3], (frames[2],))])[0]
+        long = made.read([ask(made, frames[3], (frames[0], frames[1], frames[2]))])[0]
+        assert (gap(short, long) > 1e-4) == differs
+
+
+def test_a_frame_without_views_is_refused() -> None:
+    made = reader()
+    with pytest.raises(InputError, match="at least one"):
+        made.read([ask(made, {})])
+
+
+def test_nothing_asked_is_nothing_answered() -> None:
+    assert reader().read([]) == []
+    assert reader().see([]) == []
+
+
+def test_the_caches_stay_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("robo_reward.reader._FEATURES_KEPT", 5)
+    monkeypatch.setattr("robo_reward.reader._PREFIXES_KEPT", 2)
+    made = reader()
+    frames = tiny.episode(4)
+    queries = [replace(ask(made, frame), instruction=f"task {t}") for t, frame in enumerate(frames)]
+    first = made.read(queries)
+    assert len(made._features) == 5
+    assert len(made._prefixes) == 2
+    for one, two in zip(made.read(queries), first, strict=True):
+        assert gap(one, two) <= 1e-5

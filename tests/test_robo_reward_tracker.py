@@ -1,0 +1,113 @@
+"""From readings to verdicts: debouncing, validity, confidence, missing anchors."""
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from robo_reward.calibration import NEVER, UNANCHORED_CAP, Calibration
+from robo_reward.tracker import Reading, Tracker, TrackerSettings
+
+NOTHING = float("nan")
+READING = Reading(
+    hop_previous=0.0,
+    hop_start=0.5,
+    hop_goal=-0.5,
+    spread_previous=0.1,
+    spread_start=0.2,
+    spread_goal=0.3,
+    success=0.0,
+    match=1.0,
+)
+
+
+def declared(probs: list[float], threshold: float = 0.5) -> list[bool]:
+    tracker = Tracker(TrackerSettings(success_threshold=threshold))
+    return [tracker.update(replace(READING, success=p)).success for p in probs]
+
+
+def valid(probs: list[float], threshold: float = 0.5) -> list[bool]:
+    tracker = Tracker(TrackerSettings(match_threshold=threshold))
+    return [tracker.update(replace(READING, match=p)).valid for p in probs]
+
+
+def test_success_needs_two_queries_in_a_row() -> None:
+    assert declared([0.9, 0.2, 0.9, 0.9, 0.9, 0.1]) == [False, False, False, True, True, False]
+
+
+def test_success_is_not_declared_on_the_first_query() -> None:
+    assert declared([1.0, 1.0]) == [False, True]
+
+
+def test_the_threshold_itself_suffices() -> None:
+    assert declared([0.7, 0.7], threshold=0.7) == [False, True]
+
+
+def test_a_threshold_that_cannot_be_reached_declares_nothing() -> None:
+    assert not any(declared([1.0] * 5, threshold=NEVER))
+
+
+def test_the_success_probability_is_the_lower_of_two_queries() -> None:
+    tracker = Tracker(TrackerSettings())
+    got = [tracker.update(replace(READING, success=p)).success_prob for p in (0.8, 0.6, 0.9)]
+    assert got == [0.0, 0.6, 0.6]
+
+
+def test_two_mismatches_in_a_row_make_verdicts_invalid_and_one_match_valid_again() -> None:
+    assert valid([0.1, 0.9, 0.1, 0.1, 0.1, 0.9]) == [True, True, True, False, False, True]
+
+
+def test_the_match_probability_is_told_as_it_is() -> None:
+    tracker = Tracker(TrackerSettings())
+    assert tracker.update(replace(READING, match=0.3)).match_prob == 0.3
+
+
+def test_progress_follows_fusion_and_incremental_the_hops() -> None:
+    tracker = Tracker(TrackerSettings())
+    first = tracker.update(READING)
+    second = tracker.update(replace(READING, hop_previous=0.5, hop_start=0.75, hop_goal=-0.25))
+    assert (first.progress, first.incremental) == (0.5, 0.0)
+    # consistent: w = 1, Φ = .5 + ½·((.75 − .5) + .25)
+    assert second.progress == pytest.approx(0.75)
+    assert second.incremental == pytest.approx(0.5)
+    assert (second.forward, second.backward) == (0.75, 0.75)
+
+
+def test_a_missing_anchor_is_told_as_missing() -> None:
+    tracker = Tracker(TrackerSettings())
+    verdict = tracker.update(replace(READING, hop_goal=NOTHING, spread_goal=NOTHING))
+    assert math.isnan(verdict.backward)
+    # d = .2/max(.5, .5, .25)
+    assert tracker.features[0] == pytest.approx(math.exp(-20 * 0.4**2))
+    assert verdict.progress == 0.5
+
+
+def test_an_unknown_hop_does_not_spoil_what_follows() -> None:
+    tracker = Tracker(TrackerSettings())
+    for step in (0.5, NOTHING, 0.5):
+        verdict = tracker.update(replace(READING, hop_previous=step))
+    assert verdict.incremental == pytest.approx(0.75)
+    assert math.isfinite(verdict.progress)
+
+
+def test_confidence_is_unknown_until_it_is_calibrated() -> None:
+    assert math.isnan(Tracker(TrackerSettings()).update(READING).confidence)
+
+
+def test_confidence_reads_weight_disagreement_and_spreads() -> None:
+    calibration = Calibration(bias=0.0, slopes=(1.0, 2.0, 3.0, 4.0, 5.0))
+    tracker = Tracker(TrackerSettings(calibration=calibration))
+    verdict = tracker.update(replace(READING, hop_start=0.4))
+    gap = 0.1
+    weight = math.exp(-20 * (gap / 0.55) ** 2)
+    assert tracker.features == pytest.approx([weight, gap, 0.1, 0.2, 0.3])
+    logit = weight + 2 * gap + 3 * 0.1 + 4 * 0.2 + 5 * 0.3
+    assert verdict.confidence == pytest.approx(1 / (1 + math.exp(-logit)))
+
+
+def test_confidence_is_capped_where_both_anchors_are_missing() -> None:
+    calibration = Calibration(bias=9.0, slopes=(0.0,) * 5)
+    tracker = Tracker(TrackerSettings(calibration=calibration))
+    blind = replace(READING, hop_start=NOTHING, hop_goal=NOTHING)
+    assert tracker.update(blind).confidence == UNANCHORED_CAP
+    assert tracker.update(READING).confidence > 0.99

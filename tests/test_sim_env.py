@@ -1,0 +1,155 @@
+"""The environment: Gymnasium's contract, seeds, and what it reports."""
+
+from collections.abc import Iterator
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+from robo_reward.errors import InputError
+from sim import PICK_TO_BIN
+from sim.env import FPS, TabletopEnv
+from sim.experts import PickExpert
+from sim.scene import CAMERAS
+from sim.seeding import generators
+from sim.tasks.pick_to_bin import COLOURS
+
+STILL = np.zeros(5, np.float32)
+
+
+@pytest.fixture(scope="module")
+def blind() -> Iterator[TabletopEnv]:
+    """Without images, going on past success."""
+    env = TabletopEnv(pixels=False, terminate_on_success=False)
+    yield env
+    env.close()
+
+
+@pytest.fixture(scope="module")
+def seeing() -> Iterator[TabletopEnv]:
+    env = TabletopEnv(image_size=32)
+    yield env
+    env.close()
+
+
+def test_the_gymnasium_checker_finds_nothing_to_complain_about() -> None:
+    from gymnasium.utils.env_checker import check_env
+
+    for options in ({"image_size": 16, "render_mode": "rgb_array"}, {"pixels": False}):
+        check_env(gym.make(PICK_TO_BIN, **options).unwrapped)
+
+
+def test_the_id_makes_an_environment_that_is_truncated_after_200_steps() -> None:
+    env = gym.make(PICK_TO_BIN, pixels=False)
+    env.reset(seed=0)
+    ends = [env.step(STILL)[2:4] for _ in range(200)]
+    assert ends[-1] == (False, True)
+    assert not any(terminated or truncated for terminated, truncated in ends[:-1])
+
+
+def test_observations_have_the_shape_that_lerobot_expects(seeing: TabletopEnv) -> None:
+    observation, info = seeing.reset(seed=0)
+    assert tuple(observation["pixels"]) == CAMERAS == ("front", "side", "wrist")
+    for image in observation["pixels"].values():
+        assert image.shape == (32, 32, 3)
+        assert image.dtype == np.uint8
+        assert image.std() > 10
+    assert observation["agent_pos"].shape == (11,)
+    assert observation["agent_pos"].dtype == np.float32
+    assert seeing.task == "pick_to_bin"
+    assert seeing.task_description == f"put the {info['goal']} cube into the bin"
+    assert seeing._max_episode_steps == 200
+    assert FPS == 20
+
+
+def test_the_same_seed_gives_the_same_frames_and_states(seeing: TabletopEnv) -> None:
+    runs = []
+    for _ in range(2):
+        observation, _ = seeing.reset(seed=11)
+        actions = [np.full(5, 0.2 * number - 0.4, np.float32) for number in range(5)]
+        runs.append([observation] + [seeing.step(action)[0] for action in actions])
+    for first, again in zip(*runs, strict=True):
+        assert np.array_equal(first["agent_pos"], again["agent_pos"])
+        for view in CAMERAS:
+            assert np.array_equal(first["pixels"][view], again["pixels"][view])
+
+
+def test_another_seed_gives_another_layout(blind: TabletopEnv) -> None:
+    places = []
+    for seed in (0, 1):
+        blind.reset(seed=seed)
+        places.append([blind.world.position(name) for name in COLOURS])
+    assert np.abs(np.subtract(*places)).max() > 0.01
+
+
+def test_turning_visual_randomisation_off_leaves_layout_and_goal_alone(
+    seeing: TabletopEnv,
+) -> None:
+    plain = TabletopEnv(image_size=32, visual_randomisation=False)
+    differs = 0
+    for seed in range(5):
+        first, info = seeing.reset(seed=seed)
+        second, other = plain.reset(seed=seed)
+        assert np.array_equal(seeing.world.data.qpos, plain.world.data.qpos)
+        assert info["goal"] == other["goal"]
+        differs += not np.array_equal(first["pixels"]["front"], second["pixels"]["front"])
+    assert differs == 5
+
+
+def test_all_four_goals_are_drawn_and_each_can_be_asked_for(blind: TabletopEnv) -> None:
+    drawn = {blind.reset(seed=seed)[1]["goal"] for seed in range(30)}
+    assert drawn == set(COLOURS)
+    for goal in COLOURS:
+        blind.reset(seed=0, options={"goal": goal})
+        assert blind.task_description == f"put the {goal} cube into the bin"
+        wordings = blind.rules.wordings(goal)
+        assert len(set(wordings)) == 7
+        assert all(goal in wording for wording in wordings)
+
+
+def test_the_tool_starts_at_least_25_cm_from_every_cube(blind: TabletopEnv) -> None:
+    for seed in range(50):
+        _, info = blind.reset(seed=seed)
+        for name in COLOURS:
+            assert np.linalg.norm(blind.world.tool() - blind.world.position(name)) >= 0.25
+        assert info["goals"].max() < 0.05
+        assert info["stage_name"] == "reach"
+
+
+def test_an_action_of_one_moves_the_tool_3_cm_and_zero_holds_it(blind: TabletopEnv) -> None:
+    blind.reset(seed=0)
+    for _ in range(10):
+        blind.step(STILL)
+    before = blind.world.tool()
+    blind.step(np.array((1, 0, 0, 0, 1), np.float32))
+    for _ in range(20):
+        blind.step(np.array((0, 0, 0, 0, 1), np.float32))
+    assert np.allclose(blind.world.tool() - before, (0.03, 0, 0), atol=1e-3)
+    assert blind.world.jaw() == pytest.approx(0.08, abs=2e-3)
+
+
+@pytest.mark.parametrize("action", [np.zeros(4), np.full(5, np.nan), np.zeros((1, 5))])
+def test_actions_that_are_not_five_finite_numbers_are_refused(
+    blind: TabletopEnv, action: np.ndarray
+) -> None:
+    blind.reset(seed=0)
+    with pytest.raises(InputError, match="5 finite numbers"):
+        blind.step(action)
+
+
+@pytest.mark.parametrize("options", [{"goal": "pink"}, {"colour": "red"}])
+def test_unknown_reset_options_are_refused(blind: TabletopEnv, options: dict[str, str]) -> None:
+    with pytest.raises(InputError, match="red, green, blue, yellow"):
+        blind.reset(seed=0, options=options)
+
+
+def test_success_ends_the_episode_unless_told_otherwise() -> None:
+    env = TabletopEnv(pixels=False)
+    env.reset(seed=2)
+    streams = generators(2)
+    expert = PickExpert(env, "expert", rng=streams["expert"], noise_rng=streams["noise"])
+    for action in expert.actions():
+        _, reward, terminated, truncated, info = env.step(action)
+        if terminated:
+            break
+    assert (reward, truncated, info["is_success"], info["progress"]) == (1.0, False, True, 1.0)

@@ -1,0 +1,170 @@
+"""Stage, progress and success of putting a cube into the bin, from hand-made states."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sim.tasks import Verdict
+from sim.tasks.failures import FailureMonitor
+from sim.tasks.pick_to_bin import CARRY_HEIGHT, CubeState, judge_cube
+
+FAR = np.array((0.0, -0.35))
+START = CubeState(distance=0.4, jaw=0.08, gripped=False, height=0.0, offset=FAR, speed=0.0)
+AT_CUBE = replace(START, distance=0.01)
+GRASPED = replace(AT_CUBE, jaw=0.04, gripped=True)
+LIFTED = replace(GRASPED, height=CARRY_HEIGHT)
+OVER_BIN = replace(LIFTED, offset=np.zeros(2))
+IN_BIN_HELD = replace(OVER_BIN, height=0.0)
+DONE = replace(IN_BIN_HELD, jaw=0.08, gripped=False, distance=0.2)
+
+lengths = st.floats(0, 1)
+states = st.builds(
+    CubeState,
+    distance=lengths,
+    jaw=st.floats(0, 0.08),
+    gripped=st.booleans(),
+    height=st.floats(-0.02, 0.5),
+    offset=st.tuples(st.floats(-0.6, 0.6), st.floats(-0.6, 0.6)).map(np.array),
+    speed=st.floats(0, 2),
+)
+
+
+@settings(max_examples=500, deadline=None)
+@given(states)
+def test_progress_is_in_0_to_1_and_1_exactly_at_success(state: CubeState) -> None:
+    verdict = judge_cube(state)
+    assert 0.0 <= verdict.progress <= 1.0
+    assert (verdict.progress == 1.0) == verdict.success == (verdict.stage == 5)
+
+
+@pytest.mark.parametrize(
+    ("state", "stage", "progress"),
+    [
+        (START, 0, 0.0),
+        (AT_CUBE, 1, 0.15),
+        (GRASPED, 2, 0.25),
+        (LIFTED, 3, 0.45 + 0.35 * (1 - 0.28 / 0.45)),
+        (OVER_BIN, 4, 0.80),
+        (IN_BIN_HELD, 4, 0.88),
+        (DONE, 5, 1.0),
+    ],
+)
+def test_each_stage_adds_its_share(state: CubeState, stage: int, progress: float) -> None:
+    verdict = judge_cube(state)
+    assert verdict.stage == stage
+    assert verdict.progress == pytest.approx(progress, abs=1e-9)
+
+
+def between(first: CubeState, last: CubeState, count: int = 200) -> list[float]:
+    """Progress along a straight line in state space."""
+    found = []
+    for share in np.linspace(0, 1, count):
+        mixed = {
+            name: (1 - share) * getattr(first, name) + share * getattr(last, name)
+            for name in ("distance", "jaw", "height", "offset", "speed")
+        }
+        found.append(judge_cube(CubeState(gripped=last.gripped, **mixed)).progress)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("first", "last"),
+    [
+        (START, AT_CUBE),
+        (AT_CUBE, replace(AT_CUBE, jaw=0.042)),
+        (GRASPED, LIFTED),
+        (LIFTED, OVER_BIN),
+        (OVER_BIN, IN_BIN_HELD),
+        (replace(DONE, distance=0.01), DONE),
+    ],
+)
+def test_progress_rises_without_jumps_above_2_percent_within_a_stage(
+    first: CubeState, last: CubeState
+) -> None:
+    steps = np.diff(between(first, last))
+    assert steps.min() >= -1e-9
+    assert steps.max() < 0.02
+
+
+def test_a_cube_dropped_on_the_way_falls_back_to_the_reach_part() -> None:
+    dropped = replace(LIFTED, gripped=False, jaw=0.08, height=0.0, distance=0.17)
+    assert judge_cube(LIFTED).progress > 0.55
+    assert judge_cube(dropped).progress == pytest.approx(0.15 * (0.312 - 0.17) / 0.30)
+    assert judge_cube(dropped).stage == 0
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.floats(0.13, 1), st.floats(0, 0.08), st.floats(0.09, 0.5))
+def test_a_cube_that_the_tool_stays_13_cm_away_from_stays_below_15_percent(
+    distance: float, jaw: float, away: float
+) -> None:
+    state = replace(START, distance=distance, jaw=jaw, offset=np.array((away, 0.0)))
+    assert judge_cube(state).progress < 0.15
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.floats(0.08, 2), st.floats(0, 0.08))
+def test_a_cube_in_the_bin_keeps_exactly_1_wherever_the_hand_goes(
+    distance: float, jaw: float
+) -> None:
+    assert judge_cube(replace(DONE, distance=distance, jaw=jaw)).progress == 1.0
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        replace(DONE, speed=0.2),
+        replace(DONE, distance=0.05),
+        replace(DONE, height=0.10),
+        replace(DONE, offset=np.array((0.0, -0.075))),
+        replace(DONE, gripped=True, distance=0.01),
+    ],
+    ids=["moving", "hand too near", "above the rim", "on the wall", "still held"],
+)
+def test_what_is_not_quite_in_the_bin_is_no_success(state: CubeState) -> None:
+    verdict = judge_cube(state)
+    assert not verdict.success
+    assert verdict.progress < 1.0
+
+
+def verdict(progress: float = 0.0, *, held: bool = False, lifted: bool = False) -> Verdict:
+    done = math.isclose(progress, 1.0)
+    return Verdict(
+        stage=5 if done else 0, progress=progress, success=done, held=held, lifted=lifted
+    )
+
+
+IDLE = {"red": verdict(), "blue": verdict()}
+
+
+def test_a_drop_is_noticed_at_its_step_and_cleared_by_success() -> None:
+    monitor = FailureMonitor("red")
+    assert monitor.update(1, IDLE, 0.08) == "none"
+    assert monitor.update(2, IDLE | {"red": verdict(0.5, held=True, lifted=True)}, 0.04) == "none"
+    assert monitor.update(3, IDLE, 0.08) == "dropped"
+    assert monitor.update(4, IDLE, 0.08) == "dropped"
+    assert monitor.onset == 3
+    assert monitor.update(5, IDLE | {"red": verdict(1.0)}, 0.08) == "none"
+    assert monitor.onset == -1
+
+
+def test_another_cube_in_the_hand_is_a_wrong_object_from_the_moment_it_is_lifted() -> None:
+    monitor = FailureMonitor("red")
+    assert monitor.update(1, IDLE | {"blue": verdict(held=True)}, 0.04) == "none"
+    assert monitor.update(2, IDLE | {"blue": verdict(held=True, lifted=True)}, 0.04) == (
+        "wrong_object"
+    )
+    assert monitor.update(9, IDLE | {"blue": verdict(1.0)}, 0.08) == "wrong_object"
+    assert monitor.onset == 2
+
+
+def test_fingers_that_meet_without_a_cube_have_missed() -> None:
+    monitor = FailureMonitor("red")
+    assert monitor.update(1, IDLE, 0.02) == "none"
+    assert monitor.update(2, IDLE, 0.005) == "missed_grasp"
+    assert monitor.update(3, IDLE, 0.08) == "missed_grasp"
+    assert monitor.update(4, IDLE | {"red": verdict(0.3, held=True)}, 0.04) == "none"
