@@ -27,13 +27,13 @@ type Key = tuple[int, int]
 class SamplingConfig:
     """How training steps are drawn (design of the stratification: `robo_reward.sampling`)."""
 
-    episodes: int = 6
+    episodes: int = 9
     """Episodes a step."""
-    frames: int = 16
+    frames: int = 10
     """Frames encoded of each."""
-    prefixes: int = 2
+    prefixes: int = 4
     """Instruction-and-reference draws an episode."""
-    pairs: int = 12
+    pairs: int = 4
     """Pairs formed under each."""
     other_goal: float = 0.3
     """Probability of judging by another goal of the scene whose truth is known."""
@@ -136,8 +136,8 @@ class PairSampler:
 
     def _add_prefix(self, plan: Plan, episode: int, frames: Ints, rng: np.random.Generator) -> None:
         goal, picture = self._draw_goal(episode, rng)
-        start = self._reference(self.begun, goal.instructions[0], episode, rng)
-        shown = self._reference(self.done, picture, episode, rng)
+        start = self._reference(self.begun.get(goal.instructions[0], []), episode, plan, rng)
+        shown = self._reference(self.done.get(picture, []), episode, plan, rng)
         start = None if rng.random() < self.config.drop_start else start
         shown = None if rng.random() < self.config.drop_goal else shown
         number = len(plan.instructions)
@@ -178,12 +178,16 @@ class PairSampler:
         return goal, goal.instructions[0]
 
     def _reference(
-        self, index: dict[str, list[Key]], text: str, episode: int, rng: np.random.Generator
+        self, known: list[Key], episode: int, plan: Plan, rng: np.random.Generator
     ) -> Key | None:
-        """Return a frame that shows the start or end of a task, or None if nobody reached it."""
-        known = index.get(text, [])
+        """Return one of the frames known to show a start or end; None if there is none.
+
+        Two that the step already encodes serve all its episodes: encoding is what costs.
+        """
         own = [key for key in known if key[0] == episode]
         other = [key for key in known if key[0] != episode]
+        encoded = [key for key in other if key in plan.frames]
+        other = encoded if len(encoded) > 1 else other
         pool = other if other and (not own or rng.random() < self.config.swap) else own
         return pool[rng.integers(len(pool))] if pool else None
 

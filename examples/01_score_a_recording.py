@@ -4,7 +4,7 @@
 # [tool.uv.sources]
 # robo-reward = { path = "..", editable = true }
 # ///
-"""Score one recording and print its progress Φ over time.
+r"""Score one recording and print its progress Φ over time.
 
 An episode of a dataset; its references are found as `robo-reward label` finds them:
     python examples/01_score_a_recording.py outputs/demo/held-out --model outputs/demo/model-0
@@ -19,13 +19,14 @@ from pathlib import Path
 
 import tyro
 
-import robo_reward
 from data import Views, open_dataset, video
 from data.references import ReferenceFinder, read_directory
+from robo_reward import Labels, Model, References, RoboRewardError, load
+
+type Scored = tuple[Labels, float]  # labels of every frame, and frames per second
 
 
 def videos(folder: Path, size: int) -> Iterator[Views]:
-    """Yield the views of every frame of a folder of videos, each named after its file."""
     paths = sorted(folder.glob("*.mp4"))
     count = min(video.header(path).frames for path in paths)
     streams = [video.frames(path, count=count, size=size) for path in paths]
@@ -33,28 +34,21 @@ def videos(folder: Path, size: int) -> Iterator[Views]:
         yield {path.stem: image for path, (_, image) in zip(paths, images, strict=True)}
 
 
-def score_videos(
-    model: robo_reward.Model, folder: Path, instruction: str, reference: str
-) -> tuple[robo_reward.Labels, float]:
-    """Return the labels of a folder of videos, and its frames per second."""
-    first = next(iter(sorted(folder.glob("*.mp4"))), None)
-    if first is None or not instruction:
+def score_videos(model: Model, folder: Path, instruction: str, reference: str) -> Scored:
+    paths = sorted(folder.glob("*.mp4"))
+    if not paths or not instruction:
         raise SystemExit(f"{folder} needs <view>.mp4 files, and --instruction what they show")
-    size, fps = model.settings.image_size, video.header(first).fps
-    references = robo_reward.References(start=next(videos(folder, size)))
-    if reference not in ("auto", "none"):
-        references = read_directory(Path(reference))
-    return model.label(videos(folder, size), instruction, references, fps=fps), fps
+    size, fps = model.settings.image_size, video.header(paths[0]).fps
+    own = References(start=next(videos(folder, size)))  # no goal: it is masked
+    shown = own if reference in ("auto", "none") else read_directory(Path(reference))
+    return model.label(videos(folder, size), instruction, shown, fps=fps), fps
 
 
-def score_episode(
-    model: robo_reward.Model, root: Path, number: int, instruction: str, reference: str
-) -> tuple[robo_reward.Labels, float]:
-    """Return the labels of an episode of a LeRobotDataset, and its frames per second."""
+def score_episode(model: Model, root: Path, number: int, reference: str) -> Scored:
     dataset, size = open_dataset(root), model.settings.image_size
     episode = dataset.episode(number)
     found = ReferenceFinder(dataset, reference, size=size).find(number)
-    text = instruction or episode.instructions[0]
+    text = episode.instructions[0]
     print(f"episode {number}: {text!r}, references: {found.source}")
     frames = (views for _, views in dataset.frames(number, views=episode.views, size=size))
     return model.label(frames, text, found.references, fps=episode.fps), episode.fps
@@ -68,9 +62,9 @@ def main(
     reference: str = "auto",
 ) -> None:
     """Score a recording: a LeRobotDataset's episode, or a folder of videos."""
-    judge = robo_reward.load(model)
+    judge = load(model)
     if (source / "meta/info.json").is_file():
-        labels, fps = score_episode(judge, source, episode, instruction, reference)
+        labels, fps = score_episode(judge, source, episode, reference)
     else:
         labels, fps = score_videos(judge, source, instruction, reference)
     for frame in range(0, len(labels.progress), judge.stride(fps)):  # one line a query
@@ -82,5 +76,5 @@ def main(
 if __name__ == "__main__":
     try:
         tyro.cli(main)
-    except robo_reward.RoboRewardError as error:
+    except RoboRewardError as error:
         raise SystemExit(str(error)) from None

@@ -4,13 +4,13 @@
 # [tool.uv.sources]
 # robo-reward = { path = "..", editable = true }
 # ///
-"""Label a dataset from Python, and print the episodes that most deserve a look.
+r"""Label a dataset from Python, and print the episodes that most deserve a look.
 
     python examples/02_label_a_dataset.py outputs/demo/held-out \
         --model outputs/demo/model-0 --out outputs/demo-labels
 
 The same as `robo-reward label` followed by the head of `robo-reward report`, with the labels at
-hand as arrays: here for the advice of dropping or down-weighing episodes before imitation.
+hand as arrays.
 """
 
 from pathlib import Path
@@ -57,12 +57,13 @@ def main(
         reasons = "; ".join(one.suspicion.reasons) or "nothing stands out"
         print(f"  episode {one.episode.index:4d}  {one.suspicion.score:.2f}  {reasons}")
 
-    rising = []  # share of queries at which Φ rises: what RA-BC gives weight to
+    rising = []  # share of queries at which Φ rises
     for one in ranked:
         phi = one.curves["progress_sparse"][:: judge.stride(one.episode.fps)]
         steps = np.diff(phi[np.isfinite(phi)])
         rising.append(float((steps > 0).mean()) if len(steps) else 0.0)
-    print(f"\nΦ rises at {np.mean(rising):.0%} of the queries; to weigh LeRobot training by that:")
+    print(f"\nΦ rises at {np.mean(rising):.0%} of the queries; for LeRobot to weigh the samples of")
+    print("imitation learning by how much Φ rises after them (RA-BC), train with")
     print(f"  --sample_weighting.type=rabc --sample_weighting.progress_path={path}")
 
 

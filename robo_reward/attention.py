@@ -13,7 +13,7 @@ type KeyValues = tuple[Tensor, Tensor]
 
 
 INIT_STD = 0.04
-"""Of weights; residual outputs start smaller still, so that the tokens come through (GPT-2)."""
+"""Of weights: small enough that the tokens come through the residual stream at the start."""
 
 
 class Block(nn.Module):
@@ -59,9 +59,7 @@ class PrefixTransformer(nn.Module):
         self.blocks = nn.ModuleList(Block(width, heads) for _ in range(depth))
         self.norm = nn.LayerNorm(width)
         for name, weight in self.named_parameters():
-            if name.endswith(("out.weight", "mlp.2.weight")):
-                nn.init.normal_(weight, std=INIT_STD / (2 * depth) ** 0.5)
-            elif weight.ndim > 1:
+            if weight.ndim > 1:
                 nn.init.normal_(weight, std=INIT_STD)
             elif name.endswith("bias"):
                 nn.init.zeros_(weight)

@@ -9,6 +9,7 @@ Letters: N images, P prefixes, B queries, V views, K = 1 token an image, D width
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -16,12 +17,14 @@ from torch import Tensor, nn
 from .attention import KeyValues, PrefixTransformer
 from .config import CompactConfig
 from .protocols import Panel
-from .text import ByteText, encode_unique
+from .text import ByteText
 
 SLOTS = 5
 ROLE_SCALE = 0.5
-SHARPNESS = 1.0
-TEXT_TOKENS = 4
+DECIDED = 5.0
+"""How much sharper than by chance a view name chooses its projection at the start."""
+EXPERTS = 8
+"""Projections that the names of views choose among."""
 
 
 @dataclass(frozen=True)
@@ -34,70 +37,53 @@ class CompactPrefix:
     """(P, L) bool."""
     views: Tensor
     """(V, D) embeddings of the view names."""
-
-
-class Standardise(nn.Module):
-    """Features minus a mean, over a deviation, both fixed by the first batch in training.
-
-    What all images share (the table, the robot's base) would otherwise drown what changes
-    between them, and the network starts by ignoring its input.
-    """
-
-    mean: Tensor
-    deviation: Tensor
-    fixed: Tensor
-
-    def __init__(self, features: int) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.zeros(features))
-        self.register_buffer("deviation", torch.ones(features))
-        self.register_buffer("fixed", torch.tensor(0.0))
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Return (N, F) standardised features."""
-        if self.training and not self.fixed:
-            with torch.no_grad():
-                self.mean.copy_(features.mean(0))
-                self.deviation.copy_(features.std(0, correction=0) + 1e-3)
-                self.fixed.fill_(1.0)
-        return (features - self.mean) / self.deviation
+    said: Tensor
+    """(P, D) digest of the instruction."""
 
 
 class Keypoints(nn.Module):
-    """Images to one token each."""
+    """Images to one token each.
+
+    Batch normalisation, of maps and of features, is what makes it learn in minutes: what all
+    images share (the table, the robot's base) would otherwise drown what changes between them.
+    Its statistics are fixed when judging, so a verdict does not depend on the batch.
+    """
 
     def __init__(self, width: int, channels: int) -> None:
         super().__init__()
         half = channels // 2
         self.stem = nn.Sequential(
-            nn.Conv2d(3, half, 5, stride=2, padding=2),
+            nn.Conv2d(3, half, 5, stride=2, padding=2, bias=False),
+            nn.BatchNorm2d(half),
             nn.ReLU(),
-            nn.Conv2d(half, channels, 3, stride=2, padding=1),
+            nn.Conv2d(half, channels, 3, stride=2, padding=1, bias=False),
+            nn.BatchNorm2d(channels),
             nn.ReLU(),
-            nn.Conv2d(channels, channels, 3, padding=1),
+            nn.Conv2d(channels, channels, 3, padding=1, bias=False),
+            nn.BatchNorm2d(channels),
         )
-        for layer in self.stem:
-            if isinstance(layer, nn.Conv2d):
-                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-        self.log_temperature = nn.Parameter(torch.full((channels,), SHARPNESS))
-        self.standardise = Standardise(4 * channels)
+        self.log_temperature = nn.Parameter(torch.ones(channels))
+        self.standardise = nn.BatchNorm1d(4 * channels, affine=False)
         self.out = nn.Linear(4 * channels, width)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return (N, D) for images (N, 3, S, S) in [−1, 1]."""
         maps = self.stem(images)
-        count, channels, height, width = maps.shape
         flat = maps.flatten(2)
-        contrast = (flat - flat.mean(-1, keepdim=True)) / (flat.std(-1, keepdim=True) + 1e-3)
-        weights = (contrast * self.log_temperature.exp()[:, None]).softmax(-1)
-        rows = weights.view(count, channels, height, width).sum(3)
-        columns = weights.view(count, channels, height, width).sum(2)
-        y = rows @ torch.linspace(-1, 1, height, device=maps.device, dtype=maps.dtype)
-        x = columns @ torch.linspace(-1, 1, width, device=maps.device, dtype=maps.dtype)
-        active = flat.relu()
-        features = torch.cat([x, y, active.mean(-1), active.amax(-1)], dim=1)
+        weights = (flat * self.log_temperature.exp()[:, None]).softmax(-1)
+        points = weights @ _grid(*maps.shape[2:]).to(flat)
+        pooled = [points.flatten(1), flat.mean(-1), flat.amax(-1)]
+        features = torch.cat(pooled, dim=1)
         token: Tensor = self.out(self.standardise(features))
         return token
+
+
+def _grid(height: int, width: int) -> Tensor:
+    """Return the (x, y) of every pixel in [−1, 1], shape (height · width, 2)."""
+    y, x = torch.meshgrid(
+        torch.linspace(-1, 1, height), torch.linspace(-1, 1, width), indexing="ij"
+    )
+    return torch.stack([x, y], dim=-1).flatten(0, 1)
 
 
 class Compact(nn.Module):
@@ -108,12 +94,21 @@ class Compact(nn.Module):
         self.config = config
         width = config.width
         self.keypoints = Keypoints(width, config.channels)
-        self.text = ByteText(width, TEXT_TOKENS)
-        self.view_name = nn.Linear(TEXT_TOKENS * width, width)
-        self.text_role = nn.Parameter(torch.randn(TEXT_TOKENS, width) * ROLE_SCALE)
+        self.text = ByteText(width)
+        self.view_name = nn.Linear(width, width)
+        self.text_role = nn.Parameter(torch.randn(width) * ROLE_SCALE)
         self.prefix_roles = nn.Parameter(torch.randn(2, width) * ROLE_SCALE)
         self.suffix_roles = nn.Parameter(torch.randn(config.history + 2, width) * ROLE_SCALE)
         self.slots = nn.Parameter(torch.randn(SLOTS, width) * ROLE_SCALE)
+        self.experts = nn.Linear(width, EXPERTS * width, bias=False)
+        self.expert_of = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, EXPERTS))
+        with torch.no_grad():
+            cast(nn.Linear, self.expert_of[1]).weight.mul_(DECIDED)
+        self.told = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width))
+        self.join = nn.Sequential(nn.GELU(), nn.Linear(2 * width, width), nn.LayerNorm(width))
+        self.agree_in = nn.Linear(config.heads, width)
+        self.agree_out = nn.Linear(config.heads, width)
+        nn.init.normal_(self.agree_out.weight, std=0.5)
         self.transformer = PrefixTransformer(width, config.heads, config.depth)
 
     def encode(self, images: Tensor) -> Tensor:
@@ -127,37 +122,80 @@ class Compact(nn.Module):
         self, instructions: Sequence[str], views: Sequence[str], panel: Panel
     ) -> CompactPrefix:
         """Return the kept prefix of each instruction with its start and goal views."""
-        text = encode_unique(self.text, instructions) + self.text_role
-        names = self.view_name(encode_unique(self.text, views).flatten(1))
+        text, readable = self.text(instructions)
+        names = self._names(views)
         shown, there = self._panel(panel, self.prefix_roles, names)
-        rows = len(instructions)
-        readable = torch.ones(rows, TEXT_TOKENS, dtype=torch.bool, device=text.device)
         there = torch.cat([readable, there], dim=1)
-        kept = self.transformer.prefix(torch.cat([text, shown], dim=1), there)
-        return CompactPrefix(kept, there, names)
+        kept = self.transformer.prefix(torch.cat([text + self.text_role, shown], dim=1), there)
+        said = text.masked_fill(~readable.unsqueeze(-1), float("-inf")).amax(dim=1)
+        return CompactPrefix(kept, there, names, self.told(said))
 
     def stack(self, prefixes: Sequence[CompactPrefix]) -> CompactPrefix:
         """Return one prefix of all rows; they must share their view names."""
+        longest = max(prefix.there.shape[1] for prefix in prefixes)
+        missing = [longest - prefix.there.shape[1] for prefix in prefixes]
+
+        def joined(parts: Sequence[Tensor]) -> Tensor:
+            padded = zip(parts, missing, strict=True)
+            return torch.cat([nn.functional.pad(part, (0, 0, 0, n)) for part, n in padded])
+
         kept = [
-            (torch.cat([pair[0] for pair in block]), torch.cat([pair[1] for pair in block]))
+            (joined([pair[0] for pair in block]), joined([pair[1] for pair in block]))
             for block in zip(*(prefix.kept for prefix in prefixes), strict=True)
         ]
-        there = torch.cat([prefix.there for prefix in prefixes])
-        return CompactPrefix(kept, there, prefixes[0].views)
+        there = joined([prefix.there.unsqueeze(-1) for prefix in prefixes]).squeeze(-1)
+        said = torch.cat([prefix.said for prefix in prefixes])
+        return CompactPrefix(kept, there, prefixes[0].views, said)
 
     def read(self, prefix: CompactPrefix, index: Tensor, panel: Panel) -> Tensor:
         """Return slots (B, 5, D) of the queries in ``panel`` (B, H + 2, V, 1, D)."""
         shown, there = self._panel(panel, self.suffix_roles, prefix.views)
         rows = len(index)
-        slots = self.slots.expand(rows, -1, -1)
+        seen = self._digest(panel, prefix.views)
+        agreement = self._agreement(seen, prefix.said[index])
+        slots = self.slots + (seen + self.agree_in(agreement)).unsqueeze(1)
         readable = torch.ones(rows, SLOTS, dtype=torch.bool, device=shown.device)
         everything = torch.cat([prefix.there[index], there, readable], dim=1)
         kept = [(key[index], value[index]) for key, value in prefix.kept]
         states = self.transformer.suffix(torch.cat([shown, slots], dim=1), everything, kept)
-        return states[:, -SLOTS:]
+        read: Tensor = states[:, -SLOTS:] + self.agree_out(agreement).unsqueeze(1)
+        return read
+
+    def _agreement(self, seen: Tensor, said: Tensor) -> Tensor:
+        """Return how well what is seen fits what is said, (B, heads): scaled dot products.
+
+        Whether words and behaviour fit is a product of the two, which sums and layers find late
+        and dot products at once (CLIP, arXiv 2103.00020).
+        """
+        heads = self.config.heads
+        products = (seen * said).view(len(seen), heads, -1)
+        agreement: Tensor = products.sum(-1) / products.shape[-1] ** 0.5
+        return agreement
+
+    def _digest(self, panel: Panel, names: Tensor) -> Tensor:
+        """Return what before and after show, (B, D), all views together: where slots start from.
+
+        Slots that start blank must first learn to attend, which takes longer than all the rest.
+        The name of a view chooses among a few projections, so that cameras are told apart
+        without a fixed list of them.
+        """
+        tokens = panel.tokens[:, -2:].squeeze(3) * panel.there[:, -2:].unsqueeze(-1)
+        rows, width = len(tokens), tokens.shape[-1]
+        choice = self.expert_of(names).softmax(-1)  # (V, experts)
+        spread = torch.einsum("bgvd,ve->bged", tokens, choice).flatten(2)
+        weights = self.experts.weight.view(-1, width, width).transpose(1, 2).flatten(0, 1)
+        joined: Tensor = self.join((spread @ weights).view(rows, -1))
+        return joined
+
+    def _names(self, views: Sequence[str]) -> Tensor:
+        """Return the embeddings (V, D) of view names: of their words, so any name has one."""
+        tokens, there = self.text([name.replace("_", " ") for name in views])
+        words = there.unsqueeze(-1) * torch.arange(tokens.shape[1]).clamp(max=1).to(tokens)[:, None]
+        named: Tensor = self.view_name((tokens * words).sum(1))
+        return named
 
     def _panel(self, panel: Panel, roles: Tensor, names: Tensor) -> tuple[Tensor, Tensor]:
         """Return tokens (B, G·V, D) with role and view embeddings, and which are there."""
-        tokens = panel.tokens.squeeze(3) + roles[:, None, :] + names[None, None, :, :]
+        tokens = panel.tokens.squeeze(3) + roles[:, None, :] + names
         there = panel.there
         return tokens.flatten(1, 2) * there.flatten(1).unsqueeze(-1), there.flatten(1)

@@ -34,13 +34,13 @@ class CompactConfig:
 class LossWeights:
     """Weight of each term; all are means over the pairs whose target is known."""
 
-    bins: float = 0.1
+    bins: float = 1.0
     """Cross-entropy of the hop distributions against two-hot targets."""
-    value: float = 10.0
+    value: float = 2.0
     """Smooth-L1 (β = .1) of the hop expectations."""
-    success: float = 0.2
+    success: float = 0.5
     """Binary cross-entropy of success."""
-    match: float = 0.2
+    match: float = 1.0
     """Binary cross-entropy of match."""
 
 
@@ -50,7 +50,7 @@ class TrainingConfig:
 
     steps: int = 1500
     """Optimiser steps."""
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-3
     """Peak rate of AdamW; cosine decay to 0 after the warm-up."""
     warmup: int = 50
     """Steps of linear warm-up."""
