@@ -36,7 +36,7 @@ def constant_hop(length: int, every: int) -> Floats:
 def pixel_distance(
     frames: Iterable[Views], references: References, *, query: NDArray[np.int64], size: int = 64
 ) -> Floats:
-    """Return 1 − d(frame, goal) / d(start, goal), clipped to [0, 1], shape of ``query``.
+    """Return 1 − d(frame, goal) / d(first frame, goal), clipped to [0, 1], shape of ``query``.
 
     d is the mean absolute pixel difference over the views that both show.
 
@@ -46,9 +46,9 @@ def pixel_distance(
         query: (T,) for each frame the number of the query that it holds.
         size: Side at which images are compared.
     """
-    span = max(_distance(references.start, references.goal, size), 1e-9)
-    near = [1.0 - _distance(views, references.goal, size) / span for views in frames]
-    progress: Floats = np.clip(np.array(near), 0.0, 1.0)[query]
+    distances = np.array([_distance(views, references.goal, size) for views in frames])
+    near = 1.0 - distances / max(distances[0], 1e-9)
+    progress: Floats = np.clip(near, 0.0, 1.0)[query]
     return progress
 
 

@@ -36,9 +36,9 @@ class BenchTrain:
     """File that receives the figures."""
     seed: int = 0
     """Seed of weights, pixels and pairs."""
-    episodes: int = 6
+    episodes: int = 9
     """Episodes a step."""
-    frames: int = 16
+    frames: int = 10
     """Frames of each."""
     views: int = 3
     """Cameras."""
@@ -83,7 +83,7 @@ class BenchTrain:
         per_pair = unshared(shared)
         mine, theirs = self._trainer(), self._trainer()
         told = loss(mine, shared)
-        theirs.network.load_state_dict(mine.network.state_dict())  # with what a first batch fixes
+        theirs.network.load_state_dict(mine.network.state_dict())
         check_agreement("the losses", abs(told - loss(theirs, per_pair)))
         macs = multiply_adds(lambda: mine.step(shared))
         per_pair_macs = multiply_adds(lambda: theirs.step(per_pair))
@@ -196,6 +196,7 @@ def loss(trainer: "Trainer", batch: "PairBatch") -> float:
 
     from robo_reward.losses import loss_terms, total
 
+    trainer.network.eval()  # batch statistics would differ: one way repeats its images
     with torch.no_grad():
         readout = trainer.network(batch, torch.from_numpy(batch.images))
         return float(total(loss_terms(readout, batch), trainer.config.loss))

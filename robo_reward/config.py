@@ -58,8 +58,8 @@ class TrainingConfig:
     """AdamW's decay."""
     clip: float = 1.0
     """Largest gradient norm."""
-    shift: float = 0.047
-    """Images are shifted by up to this share of their side (3 pixels of 64), each camera alike."""
+    shift: float = 0.03
+    """Images are shifted by up to this share of their side (2 pixels of 64), each camera alike."""
     brightness: float = 0.1
     """Images are brightened or darkened by up to this share."""
     loss: LossWeights = field(default_factory=LossWeights)

@@ -9,6 +9,8 @@ from typing import Any
 
 from robo_reward.errors import InputError, OutputError
 
+QUERY_PERIOD_S = 0.2
+"""Between queries; the episodes last five seconds."""
 HELD_OUT_SEED = 1_000_000
 """First seed of the episodes that training never sees; those of training start at 0."""
 
@@ -26,7 +28,7 @@ class Demo:
     """Simulated episodes to train on."""
     held_out: int = 60
     """Simulated episodes to measure on."""
-    steps: int = 900
+    steps: int = 550
     """Training steps."""
     seeds: int = 1
     """Models to train, with seeds 0, 1, …; figures are means, the spread is told beside."""
@@ -83,6 +85,7 @@ class Demo:
             dataset=str(self.out / "train"),
             out=place,
             seed=seed,
+            query_period=QUERY_PERIOD_S,
             training=TrainingConfig(steps=self.steps),
             cache=self.out / "cache",
             overwrite=True,

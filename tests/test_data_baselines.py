@@ -22,7 +22,7 @@ def test_a_constant_hop_closes_a_tenth_of_what_remains_at_every_query() -> None:
     assert constant_hop(7, 2) == pytest.approx(expected)
 
 
-def test_pixel_distance_is_the_share_of_the_way_from_start_to_goal() -> None:
+def test_pixel_distance_is_the_share_of_the_way_from_the_first_frame_to_the_goal() -> None:
     references = References(start=grey(front=0), goal=grey(front=100))
     frames = [grey(front=value) for value in (0, 25, 100, 120)]
     progress = pixel_distance(frames, references, query=np.array([0, 0, 1, 2, 3]), size=4)
@@ -31,12 +31,13 @@ def test_pixel_distance_is_the_share_of_the_way_from_start_to_goal() -> None:
 
 def test_pixel_distance_never_leaves_0_to_1() -> None:
     references = References(start=grey(front=50), goal=grey(front=100))
-    progress = pixel_distance([grey(front=0)], references, query=np.array([0]))
-    assert progress.tolist() == [0]
+    frames = [grey(front=50), grey(front=0)]
+    progress = pixel_distance(frames, references, query=np.array([0, 1]))
+    assert progress.tolist() == [0, 0]
 
 
 def test_pixel_distance_averages_the_views_that_both_show() -> None:
     references = References(start=grey(front=0, wrist=0), goal=grey(front=100, wrist=200))
-    both, one = grey(front=50, wrist=50), grey(front=50)
-    progress = pixel_distance([both, one], references, query=np.array([0, 1]))
-    assert progress == pytest.approx([1 - 100 / 150, 1 - 50 / 150])
+    first, both, one = grey(front=0, wrist=0), grey(front=50, wrist=50), grey(front=50)
+    progress = pixel_distance([first, both, one], references, query=np.array([0, 1, 2]))
+    assert progress == pytest.approx([0, 1 - 100 / 150, 1 - 50 / 150])

@@ -81,7 +81,7 @@ def test_nothing_is_shared_by_the_pairs_of_the_slow_way() -> None:
     shared = made_up_batch(command, SamplingConfig(episodes=2, frames=6, drop_goal=0.5))
     alone = unshared(shared)
     assert (shared.goal == -1).any()
-    assert len(alone.instructions) == len(alone) == len(shared) == 48
+    assert len(alone.instructions) == len(alone) == len(shared) == 32
     shown = alone.frames[alone.frames >= 0]
     assert sorted(shown) == list(range(len(alone.images)))
     used = [alone.start, alone.goal, alone.before, alone.after, alone.history.ravel()]
@@ -108,7 +108,7 @@ def test_the_bench_of_training_writes_its_figures(
     bench_train(json=tmp_path / "new/train.json").run()
     figures = json.loads((tmp_path / "new/train.json").read_text())
     assert set(figures) == TRAIN_FIGURES
-    assert (figures["pairs"], figures["image_size"]) == (48, 16)
+    assert (figures["pairs"], figures["image_size"]) == (32, 16)
     assert figures["macs_ratio"] == figures["per_pair_macs"] / figures["shared_macs"] > 1
     assert "multiply-adds a step" in capsys.readouterr().out
 

@@ -1,12 +1,14 @@
 """Tiny networks, episodes and batches that the tests of the core share."""
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
+from torch import nn
 
 from robo_reward.batch import PairBatch
+from robo_reward.bins import centres
 from robo_reward.checkpoint import build
 from robo_reward.config import CompactConfig
 from robo_reward.model import Labels, Model, ModelSettings
@@ -28,6 +30,9 @@ def network(seed: int = 0, history: int = 0) -> ProgressNetwork:
         for name, parameter in made.named_parameters():
             if "head" in name and "backbone" not in name:
                 parameter.copy_(torch.randn_like(parameter))
+        for head, tilt in zip(made.hop_heads, (0.0, 2.0, -2.0), strict=True):  # Φ within (0, 1)
+            cast(nn.Linear, head).weight.mul_(0.2)
+            cast(nn.Linear, head).bias.copy_(tilt * centres(cast(nn.Linear, head).bias))
     return made
 
 
