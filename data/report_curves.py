@@ -114,7 +114,7 @@ def _labelled(episode: Episode, columns: dict[str, NDArray[np.generic]]) -> Labe
         raise DatasetError(
             f"episode {episode.index} has {episode.length} frames, but its labels are "
             f"{len(columns['frame_index'])} rows that do not number them 0 to "
-            f"{episode.length - 1} once each; run 'robo-reward verify' or label it again"
+            f"{episode.length - 1} once each; label it again"
         )
     curves = {name: columns[name].astype(np.float32) for name in CURVES}
     valid = columns["valid"].astype(np.bool_)
