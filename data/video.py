@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robo_reward.errors import DatasetError
+from robo_reward.images import resize
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,9 +87,7 @@ def frames(
 
 def square(image: NDArray[np.uint8], size: int | None) -> NDArray[np.uint8]:
     """Return the image squashed to (size, size, 3) by area averaging; unchanged if None."""
-    if size is None or image.shape[:2] == (size, size):
-        return image
-    return np.asarray(cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA), np.uint8)
+    return image if size is None else resize(image, size)
 
 
 def decode_image(cell: Mapping[str, Any], where: str) -> NDArray[np.uint8]:
