@@ -56,6 +56,7 @@ class _Case:
 
     @classmethod
     def draw(cls, backbone: Backbone, size: int, history: int) -> "_Case":
+        """Return random images, panels and an index that fit the backbone."""
         device = getattr(backbone, "device", None)
         if device is None and hasattr(backbone, "parameters"):
             device = next(iter(backbone.parameters())).device

@@ -90,6 +90,7 @@ class _ModelCheck:
         return [self.model.score(session, views, i * self.period) for i, views in shown]
 
     def anchors(self) -> None:
+        """Check that an anchor is NaN exactly where its reference is missing."""
         both = self.references
         for start, goal in ((False, False), (True, False), (False, True)):
             told = References(start=both.start if start else {}, goal=both.goal if goal else {})
@@ -108,6 +109,7 @@ class _ModelCheck:
         self.same([later], [alone[1]], "a frame between queries leaves no trace")
 
     def sessions(self, alone: list[Verdict]) -> None:
+        """Check that sessions scored together give what each gives alone."""
         first, second, other = (
             self.model.begin(text, self.references)
             for text in (self.text, self.text, "an instruction of another session")

@@ -79,14 +79,17 @@ class Trainer:
         """Take one optimiser step and return the loss and its terms.
 
         Raises:
-            InputError: If the loss is not finite; the weights are left as they were.
+            InputError: If the loss is not finite; weights and statistics are left as they were.
         """
         self.network.train()
+        buffers = [buffer.clone() for buffer in self.network.buffers()]
         device = next(self.network.parameters()).device
         images = torch.from_numpy(augment(batch, self.config, self.rng(1))).to(device)
         terms = loss_terms(self.network(batch, images), batch)
         loss = total(terms, self.config.loss)
         if not torch.isfinite(loss):
+            for buffer, kept in zip(self.network.buffers(), buffers, strict=True):
+                buffer.copy_(kept)  # the statistics that the refused batch has moved
             raise InputError(
                 f"the loss is {loss.item()} at step {self.done}: lower --learning-rate; the last "
                 "checkpoint is kept"

@@ -30,8 +30,8 @@ def test_it_keeps_them_in_bfloat16_too() -> None:
 def test_a_moved_spot_moves_the_token() -> None:
     images = torch.zeros(2, 16, 16, 3, dtype=torch.uint8)
     images[0, 2:5, 2:5] = images[1, 10:13, 10:13] = 255
-    tokens = backbone().encode(images)
-    assert (tokens[0] - tokens[1]).abs().max() > 0.01
+    tokens = backbone().train().encode(images)
+    assert (tokens[0] - tokens[1]).abs().max() > 0.05
 
 
 def test_exchanged_views_are_not_the_same() -> None:
