@@ -22,9 +22,9 @@ from .model import Model, ModelSettings
 from .network import ProgressNetwork
 from .tracker import TrackerSettings
 
-FORMAT = 1
+FORMAT = 2
 """Version of the directory's layout."""
-WEIGHTS, CONFIG = "model.safetensors", "config.json"
+CONFIG = "config.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,24 +45,38 @@ def build(backbone: CompactConfig) -> ProgressNetwork:
 
 
 def save(directory: Path, network: ProgressNetwork, config: ModelConfig) -> str:
-    """Write a checkpoint, replacing one that is there in one step, and return its fingerprint."""
+    """Write a checkpoint and return its fingerprint; one that is there is replaced in one step.
+
+    The weights' file is named by their hash, and the configuration, written after it, names that
+    file: a writer that is killed at any moment leaves the old checkpoint or the new one.
+    """
     from safetensors.torch import save as to_bytes
 
     weights = to_bytes({name: t.contiguous() for name, t in network.state_dict().items()})
+    digest = hashlib.sha256(weights).hexdigest()
     stored = {
         "format": FORMAT,
         "code_version": version("robo-reward"),
         "preprocessing": PREPROCESSING,
-        "weights_sha256": hashlib.sha256(weights).hexdigest(),
+        "weights_sha256": digest,
         "backbone": {"type": "compact", **asdict(config.backbone)},
         "settings": asdict(config.settings),
         "training": config.training,
     }
     text = json.dumps(stored, indent=1)
     directory.mkdir(parents=True, exist_ok=True)
-    write_atomically(directory / WEIGHTS, weights)
+    kept = weights_file(directory, digest)
+    write_atomically(kept, weights)
     write_atomically(directory / CONFIG, text.encode())
+    for path in directory.glob("model-*.safetensors"):
+        if path != kept:
+            path.unlink()
     return _fingerprint(stored)
+
+
+def weights_file(directory: Path, digest: str) -> Path:
+    """Return where the weights of this sha256 are in a checkpoint's directory."""
+    return directory / f"model-{digest[:12]}.safetensors"
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -83,7 +97,7 @@ def load(directory: str | Path, *, device: str | None = None) -> Model:
     """Return the model in a checkpoint directory, or the best one of a training run's directory.
 
     Args:
-        directory: Holds ``config.json`` and ``model.safetensors``, or ``best/`` that does.
+        directory: Holds ``config.json`` and the weights it names, or ``best/`` that does.
         device: Where to put it; None: a GPU if there is one, else the CPU.
 
     Raises:
@@ -95,7 +109,7 @@ def load(directory: str | Path, *, device: str | None = None) -> Model:
     stored = read_config(place)
     config = _parse(place, stored)
     network = build(config.backbone)
-    _load_weights(place, network, stored.get("weights_sha256"))
+    _load_weights(place, network, str(stored.get("weights_sha256")))
     network.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     return Model(network, config.settings, fingerprint=_fingerprint(stored))
 
@@ -162,11 +176,11 @@ def _parse(directory: Path, stored: dict[str, Any]) -> ModelConfig:
         ) from error
 
 
-def _load_weights(directory: Path, network: ProgressNetwork, expected: object) -> None:
+def _load_weights(directory: Path, network: ProgressNetwork, expected: str) -> None:
     from safetensors import SafetensorError
     from safetensors.torch import load as from_bytes
 
-    path = directory / WEIGHTS
+    path = weights_file(directory, expected)
     try:
         content = path.read_bytes()
     except OSError as error:

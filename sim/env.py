@@ -1,6 +1,7 @@
 """One Gymnasium environment for every table-top task: 20 Hz, three views, delta tool actions."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Literal, get_args
 
 import gymnasium as gym
 import numpy as np
@@ -17,6 +18,10 @@ from .seeding import Concern, generators
 from .tasks import Verdict, make_task
 from .tasks.failures import FailureMonitor
 
+type Variation = Literal["colour", "light", "camera"]
+"""What may vary from reset to reset beside the layout."""
+VARIETY: tuple[Variation, ...] = get_args(Variation.__value__)
+"""All of it."""
 type Observation = dict[str, Any]
 """``agent_pos`` and, unless they are turned off, ``pixels``."""
 
@@ -50,7 +55,7 @@ class TabletopEnv(gym.Env[Observation, NDArray[np.float32]]):
         *,
         image_size: int = 128,
         pixels: bool = True,
-        visual_randomisation: bool = True,
+        variety: Sequence[Variation] = VARIETY,
         terminate_on_success: bool = True,
         render_mode: str | None = None,
     ) -> None:
@@ -60,12 +65,14 @@ class TabletopEnv(gym.Env[Observation, NDArray[np.float32]]):
             task: Name of the task.
             image_size: Width and height of the views in pixels.
             pixels: Whether observations hold the views.
-            visual_randomisation: Whether each reset varies colours, light and cameras.
+            variety: What each reset varies beside the layout; each draws from a stream of its
+                own, so leaving one out does not move the others.
             terminate_on_success: Whether success ends the episode; demonstrations go on.
             render_mode: ``rgb_array``, or None where `render` is not used.
 
         Raises:
-            InputError: If the task does not exist or the image size is out of range.
+            InputError: If the task or a variation does not exist, or the image size is out of
+                range.
         """
         self.rules = make_task(task)
         """The task: its goals, wordings and judgement."""
@@ -74,7 +81,7 @@ class TabletopEnv(gym.Env[Observation, NDArray[np.float32]]):
         self.task_description = ""
         """The instruction of this episode, in its canonical wording."""
         self.image_size, self.render_mode = check_size(image_size), render_mode
-        self._pixels, self._vary = pixels, visual_randomisation
+        self._pixels, self._variety = pixels, check_variety(variety)
         self._terminate = terminate_on_success
         self._max_episode_steps = 200
         self._geometry = self.rules.objects_xml()
@@ -145,9 +152,13 @@ class TabletopEnv(gym.Env[Observation, NDArray[np.float32]]):
         self.world.clear(self.control.home(layout.uniform(-_HOME_JITTER, _HOME_JITTER)))
         self.rules.reset(self.world, layout)
         self.world.plain_look()
-        if self._vary:
-            self.world.randomise_look(streams["visual"])
-            self.rules.randomise_look(self.world, streams["visual"])
+        if "colour" in self._variety:
+            self.world.vary_colour(streams["colour"])
+            self.rules.vary_colour(self.world, streams["colour"])
+        if "light" in self._variety:
+            self.world.vary_light(streams["light"])
+        if "camera" in self._variety:
+            self.world.vary_camera(streams["camera"])
         self.world.advance(SUBSTEPS)
 
     def step(
@@ -199,3 +210,15 @@ class TabletopEnv(gym.Env[Observation, NDArray[np.float32]]):
             "onset": self._monitor.onset,
             "goal": self.goal,
         }
+
+
+def check_variety(variety: Sequence[str]) -> frozenset[str]:
+    """Return the variations as a set.
+
+    Raises:
+        InputError: If there is no such variation; the message lists those there are.
+    """
+    unknown = sorted(set(variety) - set(VARIETY))
+    if unknown:
+        raise InputError(f"there is no variation {unknown[0]!r}; there are: {', '.join(VARIETY)}")
+    return frozenset(variety)

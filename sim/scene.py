@@ -172,19 +172,25 @@ class World:
         touching = pairs[(pairs == self.model.geom(geom).id).any(axis=1)]
         return all((touching == pad).any() for pad in self._pads)
 
-    def randomise_look(self, rng: Generator) -> None:
-        """Vary colours of table and floor, the lamp, and the fixed cameras by a centimetre."""
-        self.plain_look()
-        model = self.model
+    def vary_colour(self, rng: Generator) -> None:
+        """Vary the colours of table and floor."""
         for name in ("floor", "table"):
-            model.geom(name).rgba[:3] *= rng.uniform(0.85, 1.1) * rng.uniform(0.95, 1.05, 3)
+            shade = rng.uniform(0.85, 1.1) * rng.uniform(0.95, 1.05, 3)
+            self.model.geom(name).rgba[:3] *= shade
+
+    def vary_light(self, rng: Generator) -> None:
+        """Vary brightness and direction of the lamp."""
+        model = self.model
         model.light_diffuse[0] *= rng.uniform(0.8, 1.2)
         model.light_dir[0] += rng.uniform(-0.2, 0.2, 3)
         model.light_dir[0] /= np.linalg.norm(model.light_dir[0])
+
+    def vary_camera(self, rng: Generator) -> None:
+        """Move each fixed camera by up to a centimetre along each axis."""
         for name in _VIEWS:
-            model.camera(name).pos += rng.uniform(-0.01, 0.01, 3)
+            self.model.camera(name).pos += rng.uniform(-0.01, 0.01, 3)
 
     def plain_look(self) -> None:
-        """Undo `randomise_look`."""
+        """Undo every variation."""
         for name, value in self._look.items():
             getattr(self.model, name)[:] = value

@@ -5,10 +5,18 @@ from typing import Literal
 import numpy as np
 from numpy.random import Generator, SeedSequence
 
-type Concern = Literal["layout", "visual", "goal", "expert", "noise"]
+type Concern = Literal["layout", "colour", "goal", "expert", "noise", "light", "camera"]
 """What draws random numbers of its own."""
 
-_CONCERNS: tuple[Concern, ...] = ("layout", "visual", "goal", "expert", "noise")
+_CONCERNS: tuple[Concern, ...] = (
+    "layout",
+    "colour",
+    "goal",
+    "expert",
+    "noise",
+    "light",
+    "camera",
+)
 
 
 def generators(seed: int) -> dict[Concern, Generator]:

@@ -24,7 +24,6 @@ from robo_reward.training import Trainer
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 TINY = CompactConfig(image_size=16, width=16, depth=1, heads=2, channels=8)
-WEIGHTS = "model.safetensors"
 
 
 @pytest.fixture
@@ -46,7 +45,8 @@ def lines(out: Path) -> list[dict[str, Any]]:
 
 
 def weights(out: Path, which: str = "last") -> bytes:
-    return (out / which / WEIGHTS).read_bytes()
+    (path,) = (out / which).glob("*.safetensors")
+    return path.read_bytes()
 
 
 def run_until(step: int, command: Train, monkeypatch: pytest.MonkeyPatch) -> None:

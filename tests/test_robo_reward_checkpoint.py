@@ -13,8 +13,9 @@ from safetensors.torch import load as from_bytes
 from safetensors.torch import save as to_bytes
 
 import robo_reward
+from robo_reward import checkpoint
 from robo_reward.calibration import Calibration
-from robo_reward.checkpoint import CONFIG, WEIGHTS, ModelConfig, load, resolve, save
+from robo_reward.checkpoint import CONFIG, ModelConfig, load, resolve, save
 from robo_reward.errors import CheckpointError
 from robo_reward.model import ModelSettings
 from robo_reward.tracker import TrackerSettings
@@ -37,6 +38,11 @@ def place(tmp_path: Path) -> Path:
     return tmp_path / "model"
 
 
+def weights(place: Path) -> Path:
+    (found,) = place.glob("*.safetensors")
+    return found
+
+
 def change_config(place: Path, change: Callable[[dict[str, Any]], object]) -> None:
     stored = json.loads((place / CONFIG).read_text())
     change(stored)
@@ -45,11 +51,13 @@ def change_config(place: Path, change: Callable[[dict[str, Any]], object]) -> No
 
 def change_weights(place: Path, change: Callable[[dict[str, torch.Tensor]], object]) -> None:
     """Change the weights and the hash that the configuration names."""
-    tensors = from_bytes((place / WEIGHTS).read_bytes())
+    path = weights(place)
+    tensors = from_bytes(path.read_bytes())
     change(tensors)
     content = to_bytes(tensors)
-    (place / WEIGHTS).write_bytes(content)
     digest = hashlib.sha256(content).hexdigest()
+    path.unlink()
+    checkpoint.weights_file(place, digest).write_bytes(content)
     change_config(place, lambda stored: stored.update(weights_sha256=digest))
 
 
@@ -84,9 +92,29 @@ def test_the_fingerprint_names_weights_and_settings(place: Path, tmp_path: Path)
 
 def test_saving_again_replaces_and_leaves_nothing_else(place: Path) -> None:
     save(place, tiny.network(seed=1), CONFIGURED)
-    assert sorted(path.name for path in place.iterdir()) == [CONFIG, WEIGHTS]
+    assert sorted(place.iterdir()) == [place / CONFIG, weights(place)]
     got = load(place).network.state_dict()["hop_heads.0.weight"]
     assert torch.equal(got, tiny.network(seed=1).state_dict()["hop_heads.0.weight"])
+
+
+def test_a_save_that_is_killed_before_the_configuration_leaves_the_old_model(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = checkpoint.write_atomically
+
+    def killed(path: Path, content: bytes) -> None:
+        if path.name == CONFIG:
+            raise KeyboardInterrupt
+        whole(path, content)
+
+    before = load(place).fingerprint
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "write_atomically", killed)
+        with pytest.raises(KeyboardInterrupt):
+            save(place, tiny.network(seed=1), CONFIGURED)
+    assert load(place).fingerprint == before
+    save(place, tiny.network(seed=1), CONFIGURED)
+    assert sorted(place.iterdir()) == [place / CONFIG, weights(place)]
 
 
 def test_the_directory_of_a_run_stands_for_its_best_model(place: Path) -> None:
@@ -107,8 +135,8 @@ def test_a_missing_directory_is_refused(tmp_path: Path) -> None:
 
 
 def test_missing_weights_are_refused(place: Path) -> None:
-    (place / WEIGHTS).unlink()
-    refused(place, "model.safetensors cannot be read .No such file.*copy the model again")
+    weights(place).unlink()
+    refused(place, r"model-\w+\.safetensors cannot be read .No such file.*copy the model again")
 
 
 def test_a_missing_weight_is_refused_by_name(place: Path) -> None:
@@ -127,20 +155,20 @@ def test_a_weight_of_another_shape_is_refused(place: Path) -> None:
 
 
 def test_a_flipped_byte_is_noticed(place: Path) -> None:
-    content = bytearray((place / WEIGHTS).read_bytes())
+    content = bytearray(weights(place).read_bytes())
     content[-100] ^= 1
-    (place / WEIGHTS).write_bytes(content)
+    weights(place).write_bytes(content)
     refused(place, "not the file that config.json was written with; copy both again")
 
 
 def test_a_file_that_was_cut_off_is_noticed(place: Path) -> None:
-    (place / WEIGHTS).write_bytes((place / WEIGHTS).read_bytes()[:-1])
+    weights(place).write_bytes(weights(place).read_bytes()[:-1])
     refused(place, "not the file that config.json was written with")
 
 
 def test_another_format_is_refused_with_the_version_that_wrote_it(place: Path) -> None:
     change_config(place, lambda stored: stored.update(format=99, code_version="7.8.9"))
-    refused(place, "has format 99.*reads format 1.*7.8.9.*or train again")
+    refused(place, "has format 99.*reads format 2.*7.8.9.*or train again")
 
 
 def test_another_preprocessing_is_refused(place: Path) -> None:
@@ -178,7 +206,7 @@ def test_a_configuration_that_describes_no_model_is_refused(
 
 def test_a_configuration_without_the_hash_of_the_weights_is_refused(place: Path) -> None:
     change_config(place, lambda stored: stored.pop("weights_sha256"))
-    refused(place, "not the file that config.json was written with")
+    refused(place, "model-None.safetensors cannot be read")
 
 
 def test_an_unknown_backbone_is_refused(place: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from robo_reward.errors import InputError
 from sim import PICK_TO_BIN
-from sim.env import FPS, TabletopEnv
+from sim.env import FPS, VARIETY, TabletopEnv
 from sim.experts import PickExpert
 from sim.scene import CAMERAS
 from sim.seeding import generators
@@ -82,18 +82,33 @@ def test_another_seed_gives_another_layout(blind: TabletopEnv) -> None:
     assert np.abs(np.subtract(*places)).max() > 0.01
 
 
-def test_turning_visual_randomisation_off_leaves_layout_and_goal_alone(
-    seeing: TabletopEnv,
-) -> None:
-    plain = TabletopEnv(image_size=32, visual_randomisation=False)
-    differs = 0
+LOOKS = {
+    "colour": ("geom_rgba",),
+    "light": ("light_diffuse", "light_dir"),
+    "camera": ("cam_pos",),
+}
+
+
+@pytest.mark.parametrize("off", VARIETY)
+def test_turning_one_variation_off_moves_nothing_else(seeing: TabletopEnv, off: str) -> None:
+    less = TabletopEnv(image_size=32, variety=[name for name in VARIETY if name != off])
     for seed in range(5):
         first, info = seeing.reset(seed=seed)
-        second, other = plain.reset(seed=seed)
-        assert np.array_equal(seeing.world.data.qpos, plain.world.data.qpos)
+        second, other = less.reset(seed=seed)
+        assert np.array_equal(seeing.world.data.qpos, less.world.data.qpos)
         assert info["goal"] == other["goal"]
-        differs += not np.array_equal(first["pixels"]["front"], second["pixels"]["front"])
-    assert differs == 5
+        assert not np.array_equal(first["pixels"]["front"], second["pixels"]["front"])
+        for name, arrays in LOOKS.items():
+            for array in arrays:
+                same = np.array_equal(
+                    getattr(seeing.world.model, array), getattr(less.world.model, array)
+                )
+                assert same == (name != off), array
+
+
+def test_an_unknown_variation_is_refused_with_a_list_of_those_there_are() -> None:
+    with pytest.raises(InputError, match=r"no variation 'smell'.*colour, light, camera"):
+        TabletopEnv(variety=["smell"])  # type: ignore[list-item]
 
 
 def test_all_four_goals_are_drawn_and_each_can_be_asked_for(blind: TabletopEnv) -> None:

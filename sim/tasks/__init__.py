@@ -55,8 +55,8 @@ class Task(Protocol):
     def wordings(self, goal: str) -> tuple[str, ...]:
         """Return the instruction for a goal, the canonical wording first."""
 
-    def randomise_look(self, world: World, rng: Generator) -> None:
-        """Vary the look of the task's own objects."""
+    def vary_colour(self, world: World, rng: Generator) -> None:
+        """Vary the colours of the task's own objects."""
 
 
 def make_task(name: str) -> Task:

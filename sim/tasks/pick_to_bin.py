@@ -151,7 +151,7 @@ class PickToBin:
         """Return the canonical instruction for a colour, then six paraphrases."""
         return tuple(wording.format(goal) for wording in _WORDINGS)
 
-    def randomise_look(self, world: World, rng: Generator) -> None:
+    def vary_colour(self, world: World, rng: Generator) -> None:
         """Vary the shades of the cubes a little, within their colour names."""
         for name in COLOURS:
             world.model.geom(name).rgba[:3] *= rng.uniform(0.9, 1.05)
