@@ -32,9 +32,10 @@ class Goal:
 def episode_goals(episode: Episode, *, budget: Budget = "stepwise") -> tuple[Goal, ...]:
     """Return the goals of an episode, that of its recorded instruction first.
 
-    Progress comes from the simulator's truth, else from annotated subtasks, else from time for
-    successes alone; a failure without either has unknown progress, never 1 at its end. Where
-    the truth of several goals is known, the one brought furthest is the one pursued.
+    Progress comes from the simulator's truth, else, for successes alone, from annotated subtasks
+    or time. A failure without truth has unknown progress, never 1 at its end: its subtasks say
+    what was done of a whole that they do not show. Where the truth of several goals is known, the
+    one brought furthest is the one pursued.
 
     Args:
         episode: The episode.
@@ -63,7 +64,7 @@ def _without_truth(episode: Episode, budget: Budget) -> Goal:
     progress: Floats = np.full(length, np.nan)
     success: Floats = np.full(length, np.nan)
     match = np.nan
-    if episode.subtasks:
+    if episode.subtasks and episode.outcome is not False:
         bounds = [episode.subtasks[0].start, *(subtask.end for subtask in episode.subtasks)]
         progress = keyframe_progress(bounds, length, budget=budget)
         success = (np.arange(length) >= bounds[-1]).astype(np.float64)

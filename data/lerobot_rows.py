@@ -101,7 +101,8 @@ def success(
     """Return (T,) whether the task is done at each frame, None where nothing says so.
 
     In this order: true progress; in an annotated success, the frames from the last keyframe
-    on; the frames after a row with ``next.success``.
+    on; the frames after a row with ``next.success``. A success that only its last row tells has
+    no frame after it, so its moment is unknown.
     """
     length = len(columns["task_index"])
     if "truth.progress" in columns:
@@ -110,7 +111,8 @@ def success(
         return np.arange(length) >= subtasks[-1].end
     if "next.success" in columns:
         before = np.concatenate([[False], columns["next.success"][:-1]])
-        return np.logical_or.accumulate(before)
+        done = np.logical_or.accumulate(before)
+        return done if done.any() or not ended_well else None
     return None
 
 

@@ -71,6 +71,14 @@ def test_an_unannotated_failure_teaches_no_progress_only_that_it_did_not_succeed
     assert np.isnan(goal.match)
 
 
+def test_an_annotated_failure_does_not_end_at_one_and_is_no_sure_match() -> None:
+    subtasks = (Subtask(name="grasp", start=0, end=2), Subtask(name="release", start=2, end=4))
+    (goal,) = episode_goals(episode(5, outcome=False, subtasks=subtasks))
+    assert np.isnan(goal.progress).all()
+    assert goal.success.tolist() == [0, 0, 0, 0, 0]
+    assert np.isnan(goal.match)
+
+
 def test_an_episode_of_unknown_outcome_teaches_nothing() -> None:
     (goal,) = episode_goals(episode(5))
     assert np.isnan([*goal.progress, *goal.success, goal.match]).all()

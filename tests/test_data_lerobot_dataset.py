@@ -23,6 +23,7 @@ from conftest import (
 
 from data import lerobot_rows as facts
 from data.episodes import EpisodeDataset, Subtask
+from data.goals import episode_goals
 from data.lerobot_dataset import open_dataset
 from robo_reward.errors import DatasetError
 
@@ -150,6 +151,22 @@ def test_without_truth_done_frames_follow_the_first_successful_step(copy: Path) 
     assert episode.other_goals == {}
     assert episode.success is not None
     assert episode.success.tolist() == [False] * 9 + [True] * 3
+
+
+def test_a_success_told_in_the_last_row_alone_has_an_unknown_moment(copy: Path) -> None:
+    last = [number % LENGTH == LENGTH - 1 and number // LENGTH != 1 for number in range(3 * LENGTH)]
+    drop(copy, "truth.progress", "truth.goals")
+
+    def tell_late(table: pa.Table) -> pa.Table:
+        place = table.column_names.index("next.success")
+        return table.set_column(place, "next.success", pa.array(last))
+
+    rewrite(data_file(copy), tell_late)
+    success, failure = (open_dataset(copy).episode(index) for index in (0, 1))
+    assert (success.outcome, success.success) == (True, None)
+    assert episode_goals(success)[0].success.tolist()[-1] == 1.0
+    assert failure.success is not None
+    assert not failure.success.any()
 
 
 def test_without_next_success_the_last_reward_tells_the_outcome(copy: Path) -> None:
