@@ -16,7 +16,10 @@ UNANCHORED_CAP = 0.5
 NEVER = 2.0
 """Success threshold above every probability: nothing is declared."""
 FEATURES = 5
-"""Numbers that confidence is made of: w, |Φ_F − Φ_B| and three spreads (NaN read as 0)."""
+"""Numbers that confidence is made of: w, |Φ_F − Φ_B| and three spreads.
+
+Without one absolute anchor the other's spread stands in; without both NaN, which reads as 0.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -72,8 +72,7 @@ class Tracker:
         )
         step = 0.0 if math.isnan(reading.hop_previous) else reading.hop_previous
         self._incremental = float(apply_hop(self._incremental, step))
-        spreads = [reading.spread_previous, reading.spread_start, reading.spread_goal]
-        self.features = [weight, abs(now.forward - now.backward), *spreads]
+        self.features = _features(reading, now, weight)
         success = min(self._success, reading.success)
         match = max(self._match, reading.match)
         self._success, self._match = reading.success, reading.match
@@ -96,3 +95,16 @@ class Tracker:
         if math.isnan(now.forward) and math.isnan(now.backward):
             return min(confidence, UNANCHORED_CAP)
         return confidence
+
+
+def _features(reading: Reading, now: Anchors, weight: float) -> list[float]:
+    """Return what confidence is made of; one anchor's spread stands for all that is missing.
+
+    `fuse_step` does the same: a missing anchor must not read as one that agrees.
+    """
+    gap, start, goal = abs(now.forward - now.backward), now.spread_forward, now.spread_backward
+    if math.isnan(now.backward):
+        gap = goal = start
+    elif math.isnan(now.forward):
+        gap = start = goal
+    return [weight, gap, reading.spread_previous, start, goal]

@@ -105,6 +105,18 @@ def test_confidence_reads_weight_disagreement_and_spreads() -> None:
     assert verdict.confidence == pytest.approx(1 / (1 + math.exp(-logit)))
 
 
+@pytest.mark.parametrize(("missing", "left"), [("goal", 0.2), ("start", 0.3)])
+def test_a_missing_anchor_is_no_reason_for_more_confidence(missing: str, left: float) -> None:
+    calibration = Calibration(bias=3.0, slopes=(1.0, -4.0, -1.0, -3.0, -3.0))
+    tracker = Tracker(TrackerSettings(calibration=calibration))
+    gone = {f"hop_{missing}": NOTHING, f"spread_{missing}": NOTHING}
+    lone = tracker.update(replace(READING, **gone)).confidence
+    weight = math.exp(-20 * (left / 0.5) ** 2)
+    assert tracker.features == pytest.approx([weight, left, 0.1, left, left])
+    both = Tracker(TrackerSettings(calibration=calibration)).update(READING).confidence
+    assert lone < both
+
+
 def test_confidence_is_capped_where_both_anchors_are_missing() -> None:
     calibration = Calibration(bias=9.0, slopes=(0.0,) * 5)
     tracker = Tracker(TrackerSettings(calibration=calibration))
