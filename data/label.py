@@ -1,5 +1,6 @@
 """``robo-reward label``: the progress of every frame of a dataset, as a parquet sidecar."""
 
+import json
 import os
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -74,9 +75,8 @@ class Label:
         print(f"{len(dataset)} episodes, {rows} frames of {', '.join(dataset.views)}")
         if self.dry_run:
             return
-        told = write_labels(dataset, model, finder, path)
-        for source, count in told.items():
-            print(f"references of {count} episodes: {source}")
+        for source, shown in write_labels(dataset, model, finder, path).items():
+            print(f"references of {len(shown)} episodes: {source}")
         print(f"labels: {path}")
         print(
             "to weigh LeRobot training with them: --sample_weighting.type=rabc "
@@ -99,31 +99,29 @@ def check_place(out: Path, *, overwrite: bool) -> Path:
 
 def label_episode(
     dataset: "EpisodeDataset", model: "Model", finder: "ReferenceFinder", episode: "Episode"
-) -> "tuple[Labels, str]":
-    """Return the labels of an episode and where its references come from.
+) -> "Labels":
+    """Return the labels of an episode.
 
     Only the frames that are queried are resized and kept; the others are decoded and dropped.
     """
     import numpy as np
 
-    found = finder.find(episode.index)
     every = model.stride(episode.fps)
     stream = dataset.frames(
         episode.index, views=episode.views, size=model.settings.image_size, stride=every
     )
-    labels = model.label_queries(
+    return model.label_queries(
         (views for _, views in stream),
         episode.instructions[0],
-        found.references,
+        finder.find(episode.index).references,
         query=np.arange(episode.length) // every,
     )
-    return labels, found.source
 
 
 def write_labels(
     dataset: "EpisodeDataset", model: "Model", finder: "ReferenceFinder", path: Path
-) -> dict[str, int]:
-    """Write the sidecar, one row group an episode, and return how often each reference was used.
+) -> dict[str, list[int]]:
+    """Write the sidecar, one row group an episode; return who was shown which references.
 
     The file appears whole or not at all; memory does not grow with the dataset.
 
@@ -132,9 +130,9 @@ def write_labels(
     """
     import pyarrow.parquet as pq
 
-    told: dict[str, int] = {}
+    used = references_used(dataset, finder)
     partial = path.with_name(f".{path.name}.partial")
-    metadata = _metadata(dataset, model, finder)
+    metadata = _metadata(dataset, model, finder, used)
     try:
         with written(path):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -145,9 +143,8 @@ def write_labels(
         ):
             for index in range(len(dataset)):
                 episode = dataset.episode(index)
-                labels, source = label_episode(dataset, model, finder, episode)
+                labels = label_episode(dataset, model, finder, episode)
                 writer.write_table(_table(episode, labels, metadata))
-                told[source] = told.get(source, 0) + 1
                 bar(1)
         with written(path):
             with partial.open("rb+") as file:
@@ -155,17 +152,38 @@ def write_labels(
             partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
-    return told
+    return used
+
+
+def references_used(dataset: "EpisodeDataset", finder: "ReferenceFinder") -> dict[str, list[int]]:
+    """Return source of references → the episodes that are shown it, in order."""
+    used: dict[str, list[int]] = {}
+    for index in range(len(dataset)):
+        used.setdefault(finder.source(index), []).append(index)
+    return used
+
+
+def ranges(numbers: list[int]) -> str:
+    """Return rising numbers as text, runs of them shortened: 0-2,4."""
+    starts = [n for i, n in enumerate(numbers) if i == 0 or numbers[i - 1] != n - 1]
+    ends = [n for i, n in enumerate(numbers) if i + 1 == len(numbers) or numbers[i + 1] != n + 1]
+    runs = zip(starts, ends, strict=True)
+    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
 
 
 def _metadata(
-    dataset: "EpisodeDataset", model: "Model", finder: "ReferenceFinder"
+    dataset: "EpisodeDataset",
+    model: "Model",
+    finder: "ReferenceFinder",
+    used: dict[str, list[int]],
 ) -> dict[str, str]:
     return {
         "model_fingerprint": model.fingerprint,
         "reward_model_path": f"robo-reward:{model.fingerprint}",
         "dataset_fingerprint": dataset.fingerprint,
+        "views": ", ".join(dataset.views),
         "references": finder.choice,
+        "references_used": json.dumps({source: ranges(shown) for source, shown in used.items()}),
         "causal": "no" if finder.looks_ahead else "yes",
         "gamma": "none: there is no reward column",
         "decoder": "pyav",

@@ -1,6 +1,7 @@
 """What the start and the goal look like: found for an episode, or given by the user."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import cv2
@@ -27,7 +28,8 @@ class ReferenceFinder:
     """Finds the references of each episode of a dataset, as ``--reference`` asks.
 
     ``auto``: start and end of the first other successful episode of the same instruction;
-    a number N: those of episode N; a directory: ``start/<view>.png`` and ``goal/<view>.png``;
+    a number N: those of episode N, whose own labels see no goal, since they would look ahead;
+    a directory: ``start/<view>.png`` and ``goal/<view>.png``;
     ``own-last-frame``: the episode's own ends, which looks ahead and is recorded as such;
     ``none``: the episode's own first frame, and no goal. The goal is masked where none is found.
     """
@@ -36,19 +38,19 @@ class ReferenceFinder:
         """Check the choice.
 
         Raises:
-            InputError: If it is none of the above, or the directory lacks images.
+            InputError: If it is none of the above, or the directory lacks images or shows views
+                that the dataset does not have.
         """
         self.dataset, self.choice, self.size = dataset, choice, size
         self._ends: dict[int, References] = {}
-        self._successes: dict[str, list[int]] | None = None
-        self._given: Found | None = None
+        self._given: References | None = None
         if choice not in (AUTO, NONE, OWN_LAST_FRAME) and not choice.isdecimal():
-            self._given = Found(
-                references=read_directory(Path(choice)), source=f"directory {choice}"
-            )
+            self._given = read_directory(Path(choice))
+            _check_views(choice, self._given, dataset.views)
         elif choice.isdecimal() and int(choice) >= len(dataset):
             raise InputError(
-                f"--reference {choice}: {dataset.root} has episodes 0 to {len(dataset) - 1}"
+                f"--reference {choice}: {dataset.root} has episodes 0 to {len(dataset) - 1}; name "
+                "one of them"
             )
 
     @property
@@ -56,46 +58,72 @@ class ReferenceFinder:
         """Whether references come from the episode's own future, so that labels do too."""
         return self.choice == OWN_LAST_FRAME
 
+    def source(self, index: int) -> str:
+        """Return in words where the references of an episode come from; reads no pixel."""
+        if self._given is not None:
+            return f"directory {self.choice}"
+        if self.looks_ahead:
+            return f"{OWN_LAST_FRAME} (non-causal)"
+        shown = self._shown(index)
+        return "own first frame, no goal" if shown is None else f"episode {shown}"
+
     def find(self, index: int) -> Found:
         """Return the references of an episode."""
         if self._given is not None:
-            return self._given
-        if self.choice == OWN_LAST_FRAME:
-            return Found(references=self.ends(index), source=f"{OWN_LAST_FRAME} (non-causal)")
-        other = int(self.choice) if self.choice.isdecimal() else None
-        if self.choice == AUTO:
-            other = self._first_success(index)
-        if other is None:
-            start = References(start=self._first(index))
-            return Found(references=start, source="own first frame, no goal")
-        return Found(references=self.ends(other), source=f"episode {other}")
+            return Found(references=self._given, source=self.source(index))
+        shown = self._shown(index)
+        if shown is None:
+            views = self.dataset.episode(index).views
+            first = next(self.dataset.frames(index, views=views, size=self.size))[1]
+            return Found(references=References(start=first), source=self.source(index))
+        ends = self._read_ends(shown) if self.looks_ahead else self.ends(shown)
+        return Found(references=ends, source=self.source(index))
 
     def ends(self, index: int) -> References:
-        """Return the first and last frame of an episode, read once."""
+        """Return the first and last frame of an episode, read once and kept."""
         if index not in self._ends:
-            episode = self.dataset.episode(index)
-            stream = self.dataset.frames(
-                index, views=episode.views, size=self.size, stride=max(episode.length - 1, 1)
-            )
-            shown = [views for _, views in stream]
-            self._ends[index] = References(start=shown[0], goal=shown[-1])
+            self._ends[index] = self._read_ends(index)
         return self._ends[index]
 
-    def _first(self, index: int) -> Views:
-        views = self.dataset.episode(index).views
-        stream = self.dataset.frames(index, views=views, size=self.size)
-        return next(stream)[1]
+    def _read_ends(self, index: int) -> References:
+        episode = self.dataset.episode(index)
+        stream = self.dataset.frames(
+            index, views=episode.views, size=self.size, stride=max(episode.length - 1, 1)
+        )
+        shown = [views for _, views in stream]
+        return References(start=shown[0], goal=shown[-1])
 
-    def _first_success(self, index: int) -> int | None:
-        if self._successes is None:
-            self._successes = {}
-            for number in range(len(self.dataset)):
-                episode = self.dataset.episode(number)
-                if episode.outcome:
-                    self._successes.setdefault(episode.instructions[0], []).append(number)
-        text = self.dataset.episode(index).instructions[0]
-        others = [number for number in self._successes.get(text, []) if number != index]
-        return others[0] if others else None
+    def _shown(self, index: int) -> int | None:
+        """Return the episode whose ends are shown; None: the own start alone."""
+        if self.looks_ahead:
+            return index
+        if self.choice == AUTO:
+            others = self._successes[self._texts[index]]
+            return next((number for number in others if number != index), None)
+        return int(self.choice) if self.choice not in (NONE, str(index)) else None
+
+    @cached_property
+    def _texts(self) -> list[str]:
+        """Instruction of each episode."""
+        return [self.dataset.episode(n).instructions[0] for n in range(len(self.dataset))]
+
+    @cached_property
+    def _successes(self) -> dict[str, list[int]]:
+        """Instruction → its first two successes: of two, one is another."""
+        found: dict[str, list[int]] = {text: [] for text in self._texts}
+        for number, text in enumerate(self._texts):
+            if len(found[text]) < 2 and self.dataset.episode(number).outcome:
+                found[text].append(number)
+        return found
+
+
+def _check_views(choice: str, given: References, views: tuple[str, ...]) -> None:
+    unknown = sorted({*given.start, *given.goal} - set(views))
+    if unknown:
+        raise InputError(
+            f"--reference {choice} shows {', '.join(unknown)}, but the views looked at are "
+            f"{', '.join(views)}; name each picture after its view"
+        )
 
 
 def read_directory(directory: Path) -> References:

@@ -1,5 +1,6 @@
 """The command `label`: what the sidecar holds, who can read it, and what is refused."""
 
+import json
 import os
 import re
 from dataclasses import replace
@@ -14,7 +15,7 @@ import torch
 from conftest import LENGTH
 
 from data import label as label_module
-from data.label import FILE, Label
+from data.label import FILE, Label, ranges
 from data.lerobot_dataset import open_dataset
 from data.report import Report
 from robo_reward.checkpoint import ModelConfig, build, load, save
@@ -87,9 +88,18 @@ def test_the_sidecar_says_what_it_was_made_of(command: Label) -> None:
     assert told["model_fingerprint"] == load(command.model).fingerprint
     assert told["dataset_fingerprint"] == open_dataset(command.dataset).fingerprint
     assert told["references"] == "auto"
+    assert json.loads(told["references_used"]) == {"episode 2": "0", "episode 0": "1-2"}
+    assert told["views"] == "front, wrist"
     assert told["causal"] == "yes"
     assert told["gamma"].startswith("none")
     assert re.match(r"\d+\.\d+", told["code_version"])
+
+
+@pytest.mark.parametrize(
+    ("numbers", "text"), [([], ""), ([3], "3"), ([0, 1, 2, 4, 6, 7], "0-2,4,6-7")]
+)
+def test_numbers_are_told_as_ranges(numbers: list[int], text: str) -> None:
+    assert ranges(numbers) == text
 
 
 def test_rows_hold_the_verdict_of_the_last_query(command: Label) -> None:

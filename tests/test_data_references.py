@@ -1,6 +1,7 @@
 """Where the pictures of start and goal come from."""
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -53,10 +54,32 @@ def test_none_shows_the_own_start_and_no_goal(dataset: LeRobotEpisodes) -> None:
     assert not finder.looks_ahead
 
 
-def test_a_number_is_an_episode_for_all(dataset: LeRobotEpisodes) -> None:
+def test_a_number_is_an_episode_for_all_but_itself(dataset: LeRobotEpisodes) -> None:
+    """Its own end would look ahead, and the labels say that they do not."""
     finder = ReferenceFinder(dataset, "1")
-    assert [finder.find(index).source for index in range(3)] == ["episode 1"] * 3
+    own = "own first frame, no goal"
+    assert [finder.find(index).source for index in range(3)] == ["episode 1", own, "episode 1"]
     assert greys(finder.find(0).references.goal) == shown(1, 11)
+    assert finder.find(1).references.goal == {}
+    assert greys(finder.find(1).references.start) == shown(1, 0)
+
+
+def test_pictures_of_other_episodes_are_kept_and_own_ends_are_not(
+    dataset: LeRobotEpisodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+    plain = LeRobotEpisodes.frames
+
+    def counted(self: LeRobotEpisodes, index: int, **options: Any) -> Any:
+        read.append(index)
+        return plain(self, index, **options)
+
+    monkeypatch.setattr(LeRobotEpisodes, "frames", counted)
+    other = ReferenceFinder(dataset, "auto")
+    assert other.find(1).references is other.find(1).references
+    own = ReferenceFinder(dataset, "own-last-frame")
+    assert own.find(1).references is not own.find(1).references
+    assert read == [0, 1, 1]
 
 
 def test_own_last_frame_is_said_to_look_ahead(dataset: LeRobotEpisodes) -> None:
@@ -77,6 +100,17 @@ def test_a_directory_holds_a_png_for_each_view(dataset: LeRobotEpisodes, tmp_pat
     assert sorted(found.references.start) == ["front"]
     assert sorted(found.references.goal) == ["front", "wrist"]
     assert found.references.goal["wrist"][0, 0].tolist() == [10, 20, 30]
+
+
+def test_a_picture_of_a_view_that_is_not_there_is_refused(
+    dataset: LeRobotEpisodes, tmp_path: Path
+) -> None:
+    (tmp_path / "goal").mkdir()
+    for name in ("fornt", "wrist"):
+        cv2.imwrite(str(tmp_path / f"goal/{name}.png"), np.zeros((4, 4, 3), np.uint8))
+    words = r"shows fornt, but the views looked at are front, wrist; name each picture"
+    with pytest.raises(InputError, match=words):
+        ReferenceFinder(dataset, str(tmp_path))
 
 
 def test_what_is_not_there_is_refused(dataset: LeRobotEpisodes, tmp_path: Path) -> None:
