@@ -42,7 +42,7 @@ class LeRobotEpisodes:
     views: tuple[str, ...]
     """Names of the cameras in use, sorted."""
     fingerprint: str
-    """sha256 of metadata and file sizes; the same on every machine."""
+    """sha256 of metadata and file sizes; the same on every machine and for any choice of views."""
 
     def __init__(self, root: Path, *, views: tuple[str, ...] | None = None) -> None:
         """Read the metadata of the dataset and check that its files are there.
@@ -57,8 +57,9 @@ class LeRobotEpisodes:
         self.views = tuple(sorted(self._keys))
         self._fps = float(self._meta.info["fps"])
         self._data_files = self._meta.files(None)
-        videos = [key for key in self._keys.values() if self._features[key]["dtype"] == "video"]
-        self._video_files = {key: self._meta.files(key) for key in videos}
+        videos = [key for key, feature in self._features.items() if feature["dtype"] == "video"]
+        chosen = self._keys.values()
+        self._video_files = {key: self._meta.files(key) for key in videos if key in chosen}
         self._file_starts = self._first_rows_of_files()
         self.fingerprint = fingerprint(self._meta, videos)
 

@@ -197,6 +197,10 @@ def fingerprint(meta: Metadata, cameras: list[str]) -> str:
 
     It is the same on every machine, and changes with any edit that LeRobot's tools make.
 
+    Args:
+        meta: The metadata.
+        cameras: All features that are kept as video.
+
     Raises:
         DatasetError: If a data or video file is missing.
     """

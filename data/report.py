@@ -29,6 +29,8 @@ class Report:
     """Folder that 'robo-reward label' wrote: it holds progress.parquet."""
     out: Path
     """The HTML file to make."""
+    views: tuple[str, ...] = ()
+    """Cameras to show; none: all that the dataset has."""
     episodes: tuple[int, ...] | None = None
     """Numbers of the episodes to show; all that have labels if not given."""
     overwrite: bool = False
@@ -48,7 +50,7 @@ class Report:
 
         self._check()
         table = read_labels(self.labels)
-        dataset = open_dataset(self.dataset)
+        dataset = open_dataset(self.dataset, views=self.views or None)
         check_labels(dataset, table, str(self.labels / LABELS_FILE))
         wanted = len(set(self.episodes)) if self.episodes else len(table["episode_index"].unique())
         sizes: list[int] = []

@@ -236,10 +236,24 @@ def test_lerobot_weighs_its_training_with_the_sidecar(command: Label, tmp_path: 
     assert given.tolist() == pytest.approx([1.0] * 8)
 
 
-def test_a_report_is_made_of_the_sidecar(command: Label, tmp_path: Path) -> None:
-    command.run()
+@pytest.mark.parametrize(
+    ("labelled", "shown"), [((), ()), (("wrist",), ()), (("wrist",), ("wrist",))]
+)
+def test_a_report_is_made_of_the_sidecar_whatever_the_views(
+    command: Label,
+    tiny_video_dataset: Path,
+    tmp_path: Path,
+    labelled: tuple[str, ...],
+    shown: tuple[str, ...],
+) -> None:
+    replace(command, dataset=str(tiny_video_dataset), views=labelled).run()
     page = tmp_path / "report.html"
     Report(
-        dataset=Path(command.dataset), labels=command.out, out=page, image_size=32, max_media=1
+        dataset=tiny_video_dataset,
+        labels=command.out,
+        out=page,
+        views=shown,
+        image_size=32,
+        max_media=1,
     ).run()
     assert "put the red cube in the bin" in page.read_text(encoding="utf-8")
