@@ -1,9 +1,9 @@
 """Decoded frames on disk for training: any frame of any episode in microseconds.
 
 Each episode is one zarr v3 array (T, V, size, size, 3) of a single uncompressed chunk. Such
-a chunk is the plain bytes of the array, so it is memory-mapped: random frames cost no
-decoding, the operating system's page cache decides what stays in memory, and the size on
-disk is known before the first frame is decoded. The file remains readable by zarr.
+a chunk is the plain bytes of the array, so a frame is read from its place in the file: random
+frames cost no decoding, the operating system's page cache decides what stays in memory, and the
+size on disk is known before the first frame is decoded. The file remains readable by zarr.
 """
 
 import hashlib
@@ -17,9 +17,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from robo_reward.console import Bar
-from robo_reward.errors import InputError, OutputError
+from robo_reward.errors import DatasetError, InputError, OutputError
+from robo_reward.images import PREPROCESSING
 
 from .episodes import Episode, EpisodeDataset
+from .places import left_behind
 
 GB = 1e9
 CHUNK = Path("frames/c/0/0/0/0/0")
@@ -30,12 +32,15 @@ class FrameCache:
     """Frames of one dataset at one size; fill it, then read from it."""
 
     def __init__(self, root: Path, *, size: int, cap_gb: float) -> None:
-        """Use ``root`` for cached frames of ``size`` × ``size``, at most ``cap_gb`` of disk."""
+        """Use ``root`` for cached frames of ``size`` × ``size``, at most ``cap_gb`` of disk.
+
+        The cap is that of the whole directory, whatever runs have filled it.
+        """
         self.root = root
         self.size = size
         self._cap_gb = cap_gb
-        self._folder: Path | None = None
-        self._open: dict[int, NDArray[np.uint8]] = {}
+        self._folder = root
+        self._lengths: dict[int, int] = {}
         self._present: dict[int, NDArray[np.bool_]] = {}
 
     def fill(
@@ -51,41 +56,60 @@ class FrameCache:
         and several runs may fill the same cache.
 
         Raises:
-            InputError: If the frames would take more than the cap.
+            InputError: If the cache would grow beyond the cap.
             OutputError: If the cache cannot be written.
             DatasetError: If a frame cannot be decoded.
         """
-        key = hashlib.sha256(json.dumps([dataset.fingerprint, self.size, views]).encode())
-        folder = self.root / key.hexdigest()[:24]
+        key = json.dumps([dataset.fingerprint, PREPROCESSING, self.size, views])
+        folder = self.root / hashlib.sha256(key.encode()).hexdigest()[:24]
         if folder != self._folder:
             self._folder = folder
-            self._open, self._present = {}, {}
+            self._lengths, self._present = {}, {}
         episodes = [dataset.episode(index) for index in indices]
-        self._check_cap(episodes, len(views))
-        for episode in episodes:
-            place = folder / f"episode_{episode.index:06d}"
-            try:
-                if not place.is_dir():
-                    self._write(dataset, episode, views, place)
-            except OSError as error:
-                raise OutputError(
-                    f"cannot write the frame cache {self.root} ({error.strerror}); free some space "
-                    "or choose another place"
-                ) from error
-            self._present[episode.index] = np.array([view in episode.views for view in views])
-            shape = (episode.length, len(views), self.size, self.size, 3)
-            self._open[episode.index] = np.memmap(place / CHUNK, np.uint8, "r", shape=shape)
-            if bar is not None:
-                bar(1)
+        try:
+            self._clear_up()
+            absent = {e.index: e for e in episodes if not self._is_whole(e, len(views))}
+            self._check_cap(list(absent.values()), len(views))
+            for episode in episodes:
+                if episode.index in absent:
+                    self._write(dataset, episode, views)
+                self._present[episode.index] = np.array([view in episode.views for view in views])
+                self._lengths[episode.index] = episode.length
+                if bar is not None:
+                    bar(1)
+        except OSError as error:
+            raise OutputError(
+                f"cannot write the frame cache {self.root} ({error.strerror}); free some space "
+                "or choose another place"
+            ) from error
 
     def read(self, episode: int, frames: ArrayLike) -> NDArray[np.uint8]:
         """Return (n, V, size, size, 3) images of the frames; views an episode lacks are 0.
 
         Raises:
-            InputError: If the episode was not filled.
+            InputError: If the episode was not filled, or has no such frame.
+            DatasetError: If the cached file is not what was written.
         """
         self._check_filled(episode)
-        return np.asarray(self._open[episode][np.asarray(frames, dtype=np.int64)])
+        numbers = np.asarray(frames, dtype=np.int64)
+        if numbers.size and not 0 <= numbers.min() <= numbers.max() < self._lengths[episode]:
+            raise InputError(
+                f"episode {episode} has frames 0 to {self._lengths[episode] - 1}, and others were "
+                f"asked for: {numbers.tolist()}"
+            )
+        shape = (len(self._present[episode]), self.size, self.size, 3)
+        images = np.empty((len(numbers), *shape), np.uint8)
+        path = self._place(episode) / CHUNK
+        try:
+            with path.open("rb", buffering=0) as file:
+                for image, number in zip(images, numbers.tolist(), strict=True):
+                    if os.preadv(file.fileno(), [image.data], number * image.nbytes) < image.nbytes:
+                        raise OSError(None, "it is cut off")
+        except OSError as error:
+            raise DatasetError(
+                f"the cached frames {path} cannot be read ({error.strerror}); delete {self._folder}"
+            ) from error
+        return images
 
     def present(self, episode: int) -> NDArray[np.bool_]:
         """Return (V,) which of the views an episode has.
@@ -97,23 +121,43 @@ class FrameCache:
         return self._present[episode]
 
     def _check_filled(self, episode: int) -> None:
-        if episode not in self._open:
+        if episode not in self._present:
             raise InputError(f"episode {episode} is not in the frame cache; fill() it first")
 
-    def _check_cap(self, episodes: list[Episode], views: int) -> None:
-        needed = sum(episode.length for episode in episodes) * views * self.size**2 * 3 / GB
-        if needed > self._cap_gb:
-            raise InputError(
-                f"the frames of {len(episodes)} episodes ({views} views, {self.size} px) take "
-                f"{needed:.3g} GB in the frame cache {self.root}, and the cap is {self._cap_gb:g} "
-                "GB; raise --cache-gb or lower --image-size"
-            )
+    def _place(self, episode: int) -> Path:
+        return self._folder / f"episode_{episode:06d}"
 
-    def _write(
-        self, dataset: EpisodeDataset, episode: Episode, views: tuple[str, ...], place: Path
-    ) -> None:
+    def _bytes(self, episode: Episode, views: int) -> int:
+        return episode.length * views * self.size**2 * 3
+
+    def _is_whole(self, episode: Episode, views: int) -> bool:
+        chunk = self._place(episode.index) / CHUNK
+        return chunk.is_file() and chunk.stat().st_size == self._bytes(episode, views)
+
+    def _clear_up(self) -> None:
+        """Remove what runs that were killed left half-written."""
+        for place in self.root.glob("*/episode_*.partial-*"):
+            for stale in left_behind(place.parent, f"{place.name.rpartition('-')[0]}-"):
+                shutil.rmtree(stale, ignore_errors=True)
+
+    def _check_cap(self, absent: list[Episode], views: int) -> None:
+        needed = sum(self._bytes(episode, views) for episode in absent) / GB
+        held = {folder: _size(folder) / GB for folder in sorted(self.root.glob("*/"))}
+        total = sum(held.values())
+        if needed == 0 or needed + total <= self._cap_gb:
+            return
+        others = [f"{at} ({gb:.3g} GB)" for at, gb in held.items() if gb and at != self._folder]
+        delete = f"delete what other runs left ({', '.join(others)}), " if others else ""
+        raise InputError(
+            f"the frames of {len(absent)} episodes ({views} views, {self.size} px) take "
+            f"{needed:.3g} GB in the frame cache {self.root}, which holds {total:.3g} GB, and the "
+            f"cap is {self._cap_gb:g} GB; {delete}raise --cache-gb or lower --image-size"
+        )
+
+    def _write(self, dataset: EpisodeDataset, episode: Episode, views: tuple[str, ...]) -> None:
         import zarr
 
+        place = self._place(episode.index)
         partial = place.with_name(f"{place.name}.partial-{os.getpid()}")
         shutil.rmtree(partial, ignore_errors=True)
         held = tuple(view for view in views if view in episode.views)
@@ -128,15 +172,24 @@ class FrameCache:
                 attributes={"views": list(views), "episode_index": episode.index},
             )
             (partial / CHUNK).parent.mkdir(parents=True)
-            target = np.memmap(partial / CHUNK, np.uint8, "w+", shape=shape)
-            for number, images in dataset.frames(episode.index, views=held, size=self.size):
-                for slot, view in enumerate(views):
-                    if view in images:
-                        target[number, slot] = images[view]
-            target.flush()
+            with (partial / CHUNK).open("wb") as file:
+                for _, images in dataset.frames(episode.index, views=held, size=self.size):
+                    row: NDArray[np.uint8] = np.zeros(shape[1:], np.uint8)
+                    for slot, view in enumerate(views):
+                        if view in images:
+                            row[slot] = images[view]
+                    file.write(row.data)
+                file.flush()
+                os.fsync(file.fileno())
+            if place.is_dir() and not self._is_whole(episode, len(views)):
+                shutil.rmtree(place)
             _publish(partial, place)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
+
+
+def _size(folder: Path) -> int:
+    return sum(chunk.stat().st_size for chunk in folder.glob(f"episode_*/{CHUNK}"))
 
 
 def _publish(partial: Path, place: Path) -> None:

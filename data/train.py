@@ -41,7 +41,7 @@ class Train:
     cache: Path = Path("outputs/cache")
     """Where decoded frames are kept between runs."""
     cache_gb: float = 8.0
-    """Most disk the decoded frames may take, in GB."""
+    """Most disk that ``--cache`` may take, in GB, the frames of other runs there included."""
     resume: bool = False
     """Go on with the run that is in ``--out``."""
     overwrite: bool = False

@@ -1,5 +1,10 @@
 """The frame cache: same pixels, quick, bounded, never half an episode."""
 
+import os
+import resource
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -105,7 +110,7 @@ def test_another_run_that_was_first_is_respected(tiny_dataset: Path, tmp_path: P
     second = FrameCache(tmp_path, size=8, cap_gb=1)
     real_pid = "data.cache.os.getpid"
     with pytest.MonkeyPatch.context() as patch:
-        pids = iter(range(100, 200))
+        pids = iter([os.getpid(), os.getppid()])
         patch.setattr(real_pid, lambda: next(pids))
         second.fill(Slow(tiny_dataset), [0], VIEWS)
     assert np.array_equal(second.read(0, [3]), first.read(0, [3]))
@@ -119,6 +124,117 @@ def test_the_cap_is_checked_before_anything_is_decoded(tiny_dataset: Path, tmp_p
         cache.fill(dataset, [0, 1], VIEWS)
     assert dataset.decoded == 0
     assert not (tmp_path / "cache").exists()
+
+
+def test_the_cap_counts_what_other_runs_left_and_names_it(
+    tiny_dataset: Path, tmp_path: Path
+) -> None:
+    dataset = CountedDataset(tiny_dataset)
+    FrameCache(tmp_path, size=100, cap_gb=1).fill(dataset, [0], VIEWS)
+    (left,) = tmp_path.iterdir()
+    needed = LENGTH * 2 * 3 * 100**2 / 1e9
+    tight = FrameCache(tmp_path, size=90, cap_gb=needed * 1.5)
+    words = f"holds 0.00072 GB.* delete what other runs left \\({left} \\(0.00072 GB\\)\\), raise"
+    with pytest.raises(InputError, match=words):
+        tight.fill(dataset, [0], VIEWS)
+    assert dataset.decoded == LENGTH
+    FrameCache(tmp_path, size=100, cap_gb=needed / 2).fill(dataset, [0], VIEWS)  # takes no more
+
+
+def test_another_preprocessing_is_cached_apart(
+    tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = CountedDataset(tiny_dataset)
+    FrameCache(tmp_path, size=8, cap_gb=1).fill(dataset, [0], VIEWS)
+    monkeypatch.setattr("data.cache.PREPROCESSING", "square-area-2")
+    FrameCache(tmp_path, size=8, cap_gb=1).fill(dataset, [0], VIEWS)
+    assert dataset.decoded == 2 * LENGTH
+
+
+def test_any_number_of_episodes_may_be_filled(tiny_dataset: Path, tmp_path: Path) -> None:
+    """No file stays open: a process may have about a thousand."""
+
+    class Many(CountedDataset):
+        def episode(self, index: int) -> Episode:
+            return replace(super().episode(0), index=index)
+
+        def frames(self, index: int, **options: Any) -> Iterator[tuple[int, Views]]:
+            yield from super().frames(0, **options)
+
+    dataset, cache = Many(tiny_dataset), FrameCache(tmp_path, size=8, cap_gb=1)
+    cache.fill(dataset, [0], VIEWS)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    spare = len(os.listdir("/proc/self/fd")) + 20
+    resource.setrlimit(resource.RLIMIT_NOFILE, (spare, limits[1]))
+    try:
+        cache.fill(dataset, range(40), VIEWS)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert np.array_equal(cache.read(39, [3]), cache.read(0, [3]))
+
+
+def test_a_full_disk_is_said_in_one_sentence(
+    tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(handle: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    cache = FrameCache(tmp_path, size=8, cap_gb=1)
+    with pytest.raises(OutputError, match=r"cannot write the frame cache .*\(No space left"):
+        cache.fill(open_dataset(tiny_dataset), [0], VIEWS)
+    assert list(tmp_path.glob("*/*")) == []
+
+
+def test_a_file_size_limit_ends_in_a_sentence_and_not_in_a_signal(
+    tiny_dataset: Path, tmp_path: Path
+) -> None:
+    """Frames are written, not mapped, so a disk that takes no more is an error of the call."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    cache = FrameCache(tmp_path, size=64, cap_gb=1)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
+    try:
+        with pytest.raises(OutputError, match=r"cannot write the frame cache .*\(File too large"):
+            cache.fill(open_dataset(tiny_dataset), [0], VIEWS)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, ignored)
+
+
+def test_a_cached_file_that_is_cut_off_is_made_again_or_named(
+    tiny_dataset: Path, tmp_path: Path
+) -> None:
+    cache = FrameCache(tmp_path, size=8, cap_gb=1)
+    cache.fill(open_dataset(tiny_dataset), [0], VIEWS)
+    (chunk,) = tmp_path.glob(f"*/*/{CHUNK}")
+    whole = chunk.read_bytes()
+    chunk.write_bytes(whole[:-7])
+    with pytest.raises(DatasetError, match=r"cannot be read \(it is cut off\); delete"):
+        cache.read(0, [LENGTH - 1])
+    FrameCache(tmp_path, size=8, cap_gb=1).fill(open_dataset(tiny_dataset), [0], VIEWS)
+    assert chunk.read_bytes() == whole
+
+
+def test_a_frame_that_an_episode_does_not_have_is_refused(
+    tiny_dataset: Path, tmp_path: Path
+) -> None:
+    cache = FrameCache(tmp_path, size=8, cap_gb=1)
+    cache.fill(open_dataset(tiny_dataset), [0], VIEWS)
+    for number in (-1, LENGTH):
+        with pytest.raises(InputError, match="episode 0 has frames 0 to 11"):
+            cache.read(0, [number])
+
+
+def test_what_a_killed_run_left_is_cleared_up(tiny_dataset: Path, tmp_path: Path) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    for pid in (gone.pid, os.getppid()):
+        (tmp_path / f"older/episode_000000.partial-{pid}/frames").mkdir(parents=True)
+    FrameCache(tmp_path, size=8, cap_gb=1).fill(open_dataset(tiny_dataset), [0], VIEWS)
+    assert [path.name for path in (tmp_path / "older").iterdir()] == [
+        f"episode_000000.partial-{os.getppid()}"
+    ]
 
 
 def test_a_place_that_cannot_be_written_to_is_named(tiny_dataset: Path, tmp_path: Path) -> None:
