@@ -97,7 +97,7 @@ def write_figures(path: Path | None, figures: Mapping[str, float]) -> None:
     """
     if path is None:
         return
-    from robo_reward.checkpoint import write_atomically
+    from robo_reward.files import write_atomically
 
     from .places import written
 

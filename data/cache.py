@@ -18,10 +18,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from robo_reward.console import Bar
 from robo_reward.errors import DatasetError, InputError, OutputError
+from robo_reward.files import left_behind
 from robo_reward.images import PREPROCESSING
 
 from .episodes import Episode, EpisodeDataset
-from .places import left_behind
 
 GB = 1e9
 CHUNK = Path("frames/c/0/0/0/0/0")

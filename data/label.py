@@ -1,7 +1,6 @@
 """``robo-reward label``: the progress of every frame of a dataset, as a parquet sidecar."""
 
 import json
-import os
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from robo_reward.console import progress_bar
 from robo_reward.errors import OutputError
+from robo_reward.files import replacing
 
 from .places import try_out, written
 from .references import AUTO
@@ -131,13 +131,11 @@ def write_labels(
     import pyarrow.parquet as pq
 
     used = references_used(dataset, finder)
-    partial = path.with_name(f".{path.name}.partial")
     metadata = _metadata(dataset, model, finder, used)
-    try:
-        with written(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
+    with written(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
         with (
-            written(path),
+            replacing(path) as partial,
             pq.ParquetWriter(partial, _schema(metadata)) as writer,
             progress_bar("label", len(dataset), "episodes") as bar,
         ):
@@ -146,12 +144,6 @@ def write_labels(
                 labels = label_episode(dataset, model, finder, episode)
                 writer.write_table(_table(episode, labels, metadata))
                 bar(1)
-        with written(path):
-            with partial.open("rb+") as file:
-                os.fsync(file.fileno())
-            partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
     return used
 
 

@@ -1,7 +1,5 @@
 """Places that will be written to: tried out before the work, failures told in a sentence."""
 
-import glob
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -41,25 +39,3 @@ def written(path: Path) -> Iterator[None]:
         raise OutputError(
             f"cannot write {path} ({error.strerror}); free some space or choose another place"
         ) from error
-
-
-def left_behind(directory: Path, prefix: str) -> list[Path]:
-    """Return what is called ``<prefix><pid>`` in a directory though that process is gone.
-
-    Only processes of this machine are known: one that writes to the same place from another
-    machine counts as gone.
-    """
-    found = sorted(directory.glob(f"{glob.escape(prefix)}*"))
-    return [path for path in found if _is_gone(path.name.removeprefix(prefix))]
-
-
-def _is_gone(pid: str) -> bool:
-    if not pid.isdecimal():
-        return False
-    try:
-        os.kill(int(pid), 0)
-    except (ProcessLookupError, OverflowError):
-        return True
-    except PermissionError:
-        return False
-    return False

@@ -1,11 +1,11 @@
 """The command ``report``: a page to look at labels, the most suspicious episodes first."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from robo_reward.errors import DatasetError, InputError, OutputError
+from robo_reward.files import write_atomically
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -115,17 +115,9 @@ def write_page(page: str, path: Path) -> None:
     Raises:
         OutputError: If the place cannot be written to.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with temporary.open("w", encoding="utf-8") as file:
-                file.write(page)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        write_atomically(path, page.encode())
     except OSError as error:
         raise OutputError(
             f"cannot write {path} ({error.strerror}); choose another --out, or make room there"

@@ -14,6 +14,24 @@ if TYPE_CHECKING:
     from .train import Train
 
 
+LOG = "log.jsonl"
+
+
+def forget(out: Path) -> None:
+    """Remove the run in ``out``, its models too: a later ``--resume`` must not announce them.
+
+    Raises:
+        OSError: If a file cannot be removed.
+    """
+    from robo_reward.checkpoint import remove
+    from robo_reward.training import STATE
+
+    (out / STATE).unlink(missing_ok=True)
+    for name in ("best", "last"):
+        remove(out / name)
+    (out / LOG).unlink(missing_ok=True)
+
+
 def check_output(out: Path, *, resume: bool, overwrite: bool) -> None:
     """Check that ``--out`` may be written to, as ``--resume`` and ``--overwrite`` say.
 

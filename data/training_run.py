@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import asdict
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -23,13 +24,11 @@ from .cache import FrameCache
 from .evaluate import Case, Judged, calibrate, judge, success_auroc, summary
 from .goals import Goal, episode_goals
 from .lerobot_dataset import open_dataset
-from .resuming import check_output, check_same_run, identity
+from .resuming import LOG, check_output, check_same_run, forget, identity
 from .split import parse_withheld, split_episodes, usable_frames
 
 if TYPE_CHECKING:
     from .train import Train
-
-LOG = "log.jsonl"
 
 
 class TrainingRun:
@@ -93,20 +92,17 @@ class TrainingRun:
             trainer.network.cuda()
         if command.resume and (command.out / STATE).is_file():
             trainer.restore(command.out)
-        elif command.overwrite:
-            for name in (LOG, STATE):
-                (command.out / name).unlink(missing_ok=True)
         self._fill_cache()
-        log = RunLog(command.out / LOG)
         try:
-            best = self._loop(trainer, log)
+            if command.overwrite:
+                forget(command.out)
+            with closing(RunLog(command.out / LOG)) as log:
+                best = self._loop(trainer, log)
         except OSError as error:
             raise OutputError(
                 f"cannot write to {command.out} ({error.strerror}); free some space, then repeat "
                 "the command with --resume"
             ) from error
-        finally:
-            log.close()
         told = ", ".join(f"{name} {value:.3f}" for name, value in best.items())
         return f"model: {command.out / 'best'}" + (f"\nvalidation: {told}" if best else "")
 

@@ -6,8 +6,6 @@ another format is refused. Never pickle.
 
 import hashlib
 import json
-import os
-import tempfile
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -17,6 +15,7 @@ from .calibration import Calibration
 from .compact import Compact
 from .config import CompactConfig
 from .errors import CheckpointError
+from .files import write_atomically
 from .images import PREPROCESSING
 from .model import Model, ModelSettings
 from .network import ProgressNetwork
@@ -79,18 +78,17 @@ def weights_file(directory: Path, digest: str) -> Path:
     return directory / f"model-{digest[:12]}.safetensors"
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that a reader, or a killed writer, sees the old or the new one whole."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+def remove(directory: Path) -> None:
+    """Remove a checkpoint, and its directory if nothing else is in there; fine if there is none.
+
+    Raises:
+        OSError: If a file cannot be removed.
+    """
+    (directory / CONFIG).unlink(missing_ok=True)
+    for path in directory.glob("model-*.safetensors"):
+        path.unlink()
+    if directory.is_dir() and not any(directory.iterdir()):
+        directory.rmdir()
 
 
 def load(directory: str | Path, *, device: str | None = None) -> Model:

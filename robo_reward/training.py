@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .batch import PairBatch
-from .checkpoint import write_atomically
 from .config import TrainingConfig
 from .errors import CheckpointError, InputError
+from .files import write_atomically
 from .losses import loss_terms, total
 from .network import ProgressNetwork
 

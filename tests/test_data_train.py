@@ -182,10 +182,19 @@ def test_overwriting_forgets_the_old_run_at_once(
     command.run()
     before = weights(command.out)
     run_until(2, replace(command, overwrite=True), monkeypatch)
+    assert [path.name for path in command.out.iterdir()] == ["log.jsonl"]
     assert [line["step"] for line in lines(command.out)] == [1, 2]
     replace(command, resume=True).run()
     assert [line["step"] for line in lines(command.out)] == [1, 2, 1, 2, 3, 3, 4, 5, 6, 6]
     assert weights(command.out) == before
+
+
+def test_an_overwriting_run_that_is_refused_leaves_the_old_one(command: Train) -> None:
+    command.run()
+    before, other = sorted(command.out.rglob("*")), replace(TINY, image_size=17)
+    with pytest.raises(InputError, match="raise --cache-gb"):
+        replace(command, overwrite=True, backbone=other, cache_gb=1e-6).run()
+    assert sorted(command.out.rglob("*")) == before
 
 
 def test_a_withheld_block_validates_where_no_episode_is_kept_back(command: Train) -> None:

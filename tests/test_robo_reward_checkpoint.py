@@ -117,6 +117,16 @@ def test_a_save_that_is_killed_before_the_configuration_leaves_the_old_model(
     assert sorted(place.iterdir()) == [place / CONFIG, weights(place)]
 
 
+def test_a_removed_checkpoint_leaves_what_is_not_its_own(place: Path) -> None:
+    (place / "notes.txt").write_text("mine")
+    checkpoint.remove(place)
+    assert [path.name for path in place.iterdir()] == ["notes.txt"]
+    (place / "notes.txt").unlink()
+    checkpoint.remove(place)
+    assert not place.exists()
+    checkpoint.remove(place)
+
+
 def test_the_directory_of_a_run_stands_for_its_best_model(place: Path) -> None:
     run = place.parent / "run"
     run.mkdir()
