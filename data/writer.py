@@ -6,7 +6,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from robo_reward.errors import InputError, OutputError
 
 from .lerobot_meta import OWN_FILE, PREFIX
+from .places import check_dataset_place, clear_up, put_back, replace_folder, written
 
 type Storage = Literal["h264", "av1", "images"]
 """How images are kept: two video codecs, or PNG inside parquet (fast at small sizes)."""
@@ -30,7 +31,8 @@ class DatasetWriter:
     """Writes episodes to a new LeRobotDataset v3.0; use it in a ``with`` statement.
 
     The dataset grows in ``<root>.partial-<pid>`` beside ``root`` and takes its place when the
-    statement ends; if it ends by an exception, nothing is left.
+    statement ends; if it ends by an exception, nothing is left, and what a killed writer left is
+    cleared up by the next.
     """
 
     def __init__(
@@ -64,7 +66,9 @@ class DatasetWriter:
         """
         if not image_shapes:
             raise InputError(f"the dataset {root} would have no view; give it at least one camera")
-        _check_place(root, overwrite)
+        with written(root):
+            put_back(root)
+        check_dataset_place(root, overwrite=overwrite)
         self.root = root
         self._fps, self._robot_type = fps, robot_type
         self._image_shapes = dict(image_shapes)
@@ -84,15 +88,11 @@ class DatasetWriter:
         Raises:
             OutputError: If the temporary place cannot be made.
         """
-        try:
+        with written(self.root), _quiet():
             self._partial.parent.mkdir(parents=True, exist_ok=True)
+            clear_up(self.root)
             shutil.rmtree(self._partial, ignore_errors=True)
-            with _quiet():
-                self._dataset = self._create()
-        except OSError as error:
-            raise OutputError(
-                f"cannot write to {self.root.parent} ({error.strerror}); choose another --out"
-            ) from error
+            self._dataset = self._create()
         return self
 
     def __exit__(
@@ -104,13 +104,13 @@ class DatasetWriter:
         """Put the finished dataset in place, or remove it if an exception ended the writing.
 
         Raises:
-            OutputError: If no episode was added.
+            OutputError: If no episode was added, or the disk refuses.
         """
         try:
             if kind is None:
                 self._finish()
-            else:
-                with _quiet():
+            else:  # what went wrong is on its way up; closing may fail for the same reason
+                with suppress(OSError, RuntimeError), _quiet():
                     self._dataset.clear_episode_buffer()
                     self._dataset.finalize()
         finally:
@@ -133,6 +133,7 @@ class DatasetWriter:
 
         Raises:
             InputError: If there are fewer than two rows, or a row lacks or has a wrong value.
+            OutputError: If the disk refuses.
         """
         if not task.strip():
             raise InputError("an episode was given a blank task; say what the robot should do")
@@ -142,7 +143,8 @@ class DatasetWriter:
                 frame = {name: self._value(name, value) for name, value in row.items()}
                 self._await_encoder()
                 try:
-                    self._dataset.add_frame({**frame, "task": task})
+                    with _written(self.root):
+                        self._dataset.add_frame({**frame, "task": task})
                 except ValueError as error:
                     raise InputError(
                         f"row {count} of episode {len(self._columns)} does not fit the dataset: "
@@ -151,7 +153,8 @@ class DatasetWriter:
                 count += 1
             if count < 2:
                 raise InputError(f"an episode needs at least 2 frames, and this one has {count}")
-            self._dataset.save_episode()
+            with _written(self.root):
+                self._dataset.save_episode()
             self._check_videos(count)
         self._columns.append(dict(columns or {}))
         return len(self._columns) - 1
@@ -214,29 +217,29 @@ class DatasetWriter:
     def _finish(self) -> None:
         if not self._columns:
             raise OutputError(f"no episode was written, so {self.root} was not made")
-        with _quiet():
-            self._dataset.finalize()
-        _add_episode_columns(self._partial, self._columns)
         text = json.dumps(self._description, indent=2, ensure_ascii=False)
-        (self._partial / OWN_FILE).write_text(text + "\n", encoding="utf-8")
-        old = self.root.with_name(f"{self.root.name}.old-{os.getpid()}")
-        if self.root.exists():
-            self.root.rename(old)
-        self._partial.rename(self.root)
-        shutil.rmtree(old, ignore_errors=True)
+        with _written(self.root), _quiet():
+            self._dataset.finalize()
+            _add_episode_columns(self._partial, self._columns)
+            (self._partial / OWN_FILE).write_text(text + "\n", encoding="utf-8")
+            replace_folder(self.root, self._partial)
 
 
-def _check_place(root: Path, overwrite: bool) -> None:
-    if root.exists() and not (root.is_dir() and not any(root.iterdir())):
-        if not overwrite:
-            raise OutputError(f"{root} exists; choose another --out, or pass --overwrite")
-        if not (root / "meta/info.json").is_file():
+@contextmanager
+def _written(root: Path) -> Iterator[None]:
+    """Turn what LeRobot raises when a disk refuses, in an encoder's thread too, into a sentence.
+
+    Raises:
+        OutputError: In place of an `OSError` or `RuntimeError`.
+    """
+    with written(root):
+        try:
+            yield
+        except RuntimeError as error:
             raise OutputError(
-                f"{root} is not a dataset, so it is not replaced; choose another --out"
-            )
-    parent = next(folder for folder in root.absolute().parents if folder.exists())
-    if not parent.is_dir() or not os.access(parent, os.W_OK):
-        raise OutputError(f"cannot write to {parent}; choose another --out or mend its permissions")
+                f"cannot write {root} ({' '.join(str(error).split())}); free some space or choose "
+                "another place"
+            ) from error
 
 
 def _add_episode_columns(root: Path, values: list[dict[str, Any]]) -> None:

@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -155,6 +157,14 @@ def copy(tiny_dataset: Path, tmp_path: Path) -> Path:
 def recordings(tmp_path: Path) -> Path:
     """Two raw recordings of 12 frames, two views, annotated; yours to damage."""
     return write_recordings(tmp_path / "recordings")
+
+
+@pytest.fixture
+def gone() -> int:
+    """The number of a process that has ended."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
 
 
 @pytest.fixture(scope="module")

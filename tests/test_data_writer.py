@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import FEATURES, LENGTH, SHAPE, TASK, VIEWS, grey, image, rows, write_dataset
 
+from data.places import replace_folder
 from data.writer import DatasetWriter
 from robo_reward.errors import InputError, OutputError
 
@@ -148,6 +149,64 @@ def test_a_disk_that_refuses_is_named(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(DatasetWriter, "_create", refuse)
     with pytest.raises(OutputError, match=r"\(No space left on device\)"), writer(tmp_path / "d"):
         raise AssertionError("never begun")
+
+
+@pytest.mark.parametrize(
+    ("where", "error"),
+    [
+        ("add_frame", OSError(28, "No space left on device")),
+        ("add_frame", RuntimeError("Encoder thread for front\nfailed: No space left on device")),
+        ("save_episode", OSError(28, "No space left on device")),
+        ("finalize", OSError("No space left on device")),
+    ],
+)
+def test_a_disk_that_fills_up_is_said_in_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, error: Exception
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise error
+
+    def write() -> None:
+        with writer(tmp_path / "d") as made:
+            monkeypatch.setattr(made._dataset, where, refuse)
+            made.add_episode(plain_rows(), task=TASK)
+
+    with pytest.raises(OutputError, match=r"cannot write .*d \(.*No space") as told:
+        write()
+    assert "\n" not in str(told.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_writer_left_is_cleared_up(tmp_path: Path, gone: int) -> None:
+    for name in (f"d.partial-{gone}", f"d.partial-{os.getppid()}", f"other.partial-{gone}"):
+        (tmp_path / name / "meta").mkdir(parents=True)
+    with writer(tmp_path / "d") as made:
+        made.add_episode(plain_rows(), task=TASK)
+    left = {"d", f"d.partial-{os.getppid()}", f"other.partial-{gone}"}
+    assert {path.name for path in tmp_path.iterdir()} == left
+
+
+def test_a_kill_while_a_dataset_is_replaced_does_not_lose_the_old_one(
+    tmp_path: Path, gone: int
+) -> None:
+    old = write_dataset(tmp_path / "d", "images", episodes=1)
+    old.rename(tmp_path / f"d.old-{gone}")
+    with pytest.raises(OutputError, match="d exists; choose another --out, or pass --overwrite"):
+        writer(tmp_path / "d")
+    assert len(stock(tmp_path / "d")) == LENGTH
+    (tmp_path / f"d.old-{gone}/meta").mkdir(parents=True)
+    with writer(tmp_path / "d", overwrite=True) as made:
+        made.add_episode(plain_rows(), task=TASK)
+    assert [path.name for path in tmp_path.iterdir()] == ["d"]
+
+
+def test_a_dataset_that_cannot_take_its_place_leaves_the_old_one_there(tmp_path: Path) -> None:
+    root = tmp_path / "d"
+    root.mkdir()
+    (root / "old").touch()
+    with pytest.raises(FileNotFoundError):
+        replace_folder(root, tmp_path / "absent")
+    assert [path.name for path in root.iterdir()] == ["old"]
 
 
 def test_a_dataset_without_episodes_is_not_made(tmp_path: Path) -> None:
