@@ -5,13 +5,14 @@ the plan of a step depends on the goals, the configuration and the generator alo
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from robo_reward.batch import PairBatch
+from robo_reward.config import at_least
 from robo_reward.errors import InputError
 from robo_reward.sampling import sample_frames, sample_pairs
 from robo_reward.targets import hop
@@ -49,6 +50,15 @@ class SamplingConfig:
     """Probability of no goal reference."""
     drop_views: float = 0.2
     """Probability that views are dropped; then each is, with the same probability."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be drawn."""
+        for name in ("episodes", "prefixes", "pairs"):
+            at_least(1, f"sampling {name}", getattr(self, name))
+        at_least(2, "sampling frames", self.frames)
+        for name, value in asdict(self).items():
+            if isinstance(value, float) and not 0.0 <= value <= 1.0:
+                raise InputError(f"sampling {name} is a probability in [0, 1], got {value}")
 
 
 class FrameReader(Protocol):

@@ -1,12 +1,13 @@
 """``robo-reward train``: a progress reward model from a dataset of episodes."""
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
-from robo_reward.config import CompactConfig, TrainingConfig
+from robo_reward.config import CompactConfig, TrainingConfig, at_least
 from robo_reward.errors import InputError
 from robo_reward.targets import Budget
 
@@ -60,8 +61,10 @@ class Train:
         """Refuse settings that contradict each other."""
         if self.resume and self.overwrite:
             raise InputError("--resume goes on with a run, --overwrite discards it: choose one")
-        if self.evaluate_every < 1:
-            raise InputError(f"--evaluate-every must be at least 1, got {self.evaluate_every}")
+        at_least(1, "--evaluate-every", self.evaluate_every)
+        at_least(0, "--seed", self.seed)
+        if not 0.0 < self.query_period < math.inf:
+            raise InputError(f"--query-period must be seconds above 0, got {self.query_period}")
 
     def run(self) -> None:
         """Train, and print where the model is and how well it does.

@@ -5,6 +5,16 @@ from dataclasses import dataclass, field
 from .errors import InputError
 
 
+def at_least(least: float, name: str, value: float) -> None:
+    """Check one setting.
+
+    Raises:
+        InputError: If ``value`` is below ``least``, or NaN.
+    """
+    if not value >= least:
+        raise InputError(f"{name} must be at least {least:g}, got {value:g}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class CompactConfig:
     """Shape of the compact backbone."""
@@ -24,7 +34,9 @@ class CompactConfig:
 
     def __post_init__(self) -> None:
         """Refuse shapes that cannot be built."""
-        if self.width % self.heads or min(self.width, self.depth, self.heads, self.channels) < 1:
+        for name in ("width", "depth", "heads", "channels"):
+            at_least(1, name, getattr(self, name))
+        if self.width % self.heads:
             raise InputError(f"width {self.width} must be a multiple of heads {self.heads}")
         if self.image_size < 16 or self.history < 0:
             raise InputError("image_size must be at least 16 and history at least 0")
@@ -71,3 +83,8 @@ class TrainingConfig:
             raise InputError(
                 f"steps and learning rate must be positive: {self.steps}, {self.learning_rate}"
             )
+        for name in ("warmup", "weight_decay", "clip"):
+            at_least(0, name, getattr(self, name))
+        for name in ("shift", "brightness"):
+            if not 0.0 <= getattr(self, name) < 1.0:
+                raise InputError(f"{name} must be a share in [0, 1), got {getattr(self, name)}")

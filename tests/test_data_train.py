@@ -17,6 +17,7 @@ from data import training_run
 from data.batches import SamplingConfig
 from data.episodes import Episode, Views
 from data.train import Train
+from robo_reward.cli import main
 from robo_reward.config import CompactConfig, TrainingConfig
 from robo_reward.errors import InputError, RoboRewardError
 from robo_reward.training import Trainer
@@ -140,6 +141,33 @@ def test_settings_that_contradict_each_other_are_refused(command: Train) -> None
         replace(command, resume=True, overwrite=True)
     with pytest.raises(InputError, match="--evaluate-every must be at least 1"):
         replace(command, evaluate_every=0)
+
+
+@pytest.mark.parametrize(
+    ("flag", "words"),
+    [
+        ("--seed=-1", "--seed must be at least 0, got -1"),
+        ("--heads=0", "heads must be at least 1, got 0"),
+        ("--query-period=0", "--query-period must be seconds above 0"),
+        ("--sampling.pairs=0", "sampling pairs must be at least 1, got 0"),
+        ("--sampling.episodes=0", "sampling episodes must be at least 1, got 0"),
+        ("--sampling.prefixes=0", "sampling prefixes must be at least 1, got 0"),
+        ("--sampling.frames=1", "sampling frames must be at least 2, got 1"),
+        ("--sampling.swap=1.5", "sampling swap is a probability in [0, 1], got 1.5"),
+        ("--shift=-0.1", "shift must be a share in [0, 1), got -0.1"),
+        ("--brightness=nan", "brightness must be a share in [0, 1), got nan"),
+        ("--weight-decay=-1", "weight_decay must be at least 0, got -1"),
+    ],
+)
+def test_a_flag_that_cannot_work_is_told_in_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], flag: str, words: str
+) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(["train", "--dataset", "d", "--out", str(tmp_path / "model"), flag])
+    told = capsys.readouterr().err
+    assert left.value.code == 2
+    assert words in told
+    assert "Traceback" not in told
 
 
 def test_an_output_that_holds_something_is_refused(command: Train, tmp_path: Path) -> None:
