@@ -70,6 +70,7 @@ def language_subtasks(
 
 
 def _spans(where: str, spans: list[tuple[str, int, int]], length: int) -> tuple[Subtask, ...]:
+    """Return the subtasks, less those that end where the one before did: no time is theirs."""
     subtasks = tuple(
         Subtask(name=str(name), start=int(start), end=min(int(end), length - 1))
         for name, start, end in spans
@@ -79,7 +80,11 @@ def _spans(where: str, spans: list[tuple[str, int, int]], length: int) -> tuple[
         raise DatasetError(
             f"{where} overlap, run backwards or leave its {length} frames; annotate it again"
         )
-    return subtasks
+    kept: list[Subtask] = []
+    for subtask in subtasks:
+        if subtask.end > (kept[-1].end if kept else subtask.start):
+            kept.append(subtask)
+    return tuple(kept)
 
 
 def outcome(columns: Mapping[str, NDArray[Any]], subtasks: tuple[Subtask, ...]) -> bool | None:

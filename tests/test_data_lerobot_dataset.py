@@ -226,6 +226,19 @@ def test_an_annotated_success_is_done_from_its_last_keyframe_on() -> None:
     assert done.tolist() == [False, False, False, True, True]
 
 
+def test_a_subtask_without_time_of_its_own_is_left_out() -> None:
+    entries = [
+        {"style": "subtask", "content": name, "timestamp": time}
+        for name, time in (("look", 0.2), ("grasp", 0.2), ("lift", 0.6), ("rest", 0.9))
+    ]
+    kept = facts.language_subtasks(entries, 10, 10.0)
+    assert [(part.name, part.start, part.end) for part in kept] == [("look", 2, 6), ("lift", 6, 9)]
+    names, starts, ends = ["grasp", "press", "rest"], [0, 5, 9], [4, 5, 9]
+    row = {"sparse_subtask_names": names, "sparse_subtask_start_frames": starts}
+    kept = facts.sarm_subtasks({**row, "sparse_subtask_end_frames": ends}, 6)
+    assert [part.name for part in kept] == ["grasp", "press"]
+
+
 def test_uneven_or_backward_subtasks_are_named() -> None:
     row = {"episode_index": 4, "sparse_subtask_names": ["a", "b"]}
     with pytest.raises(DatasetError, match="sparse subtasks of episode 4 have 2 names, 0 starts"):
