@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robo_reward.metrics import auroc
+from robo_reward.model import query_stride
 from robo_reward.protocols import References, Views
 
 from .baselines import clock, constant_hop, pixel_distance
@@ -83,7 +84,7 @@ class HeldOut:
         tracks: dict[str, list[Floats]] = {"clock": [], "constant_hop": [], "pixel_distance": []}
         for case in cases:
             length = len(case.truth)
-            every = max(1, round(query_period_s * case.fps))
+            every = query_stride(query_period_s, case.fps)
             query = np.arange(length) // every
             tracks["clock"].append(clock(length))
             tracks["constant_hop"].append(constant_hop(length, every))

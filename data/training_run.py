@@ -14,7 +14,7 @@ import torch
 from robo_reward.checkpoint import ModelConfig, build, save
 from robo_reward.console import RunLog, progress_bar
 from robo_reward.errors import DatasetError, InputError, OutputError
-from robo_reward.model import Model, ModelSettings
+from robo_reward.model import Model, ModelSettings, query_stride
 from robo_reward.protocols import References, Views
 from robo_reward.tracker import TrackerSettings
 from robo_reward.training import STATE, Trainer
@@ -171,7 +171,7 @@ class TrainingRun:
         for number in self.training:
             blocks = [block for block in self.withheld if block.episode == number]
             usable[number] = usable_frames(self.episodes[number].length, blocks)
-            period[number] = max(1, round(self.command.query_period * self.episodes[number].fps))
+            period[number] = query_stride(self.command.query_period, self.episodes[number].fps)
         return PairSampler(
             {number: self.goals[number] for number in self.training},
             usable,

@@ -19,6 +19,13 @@ type Ints = NDArray[np.int64]
 
 QUERIES_A_PASS = 64
 """Queries of an episode that one forward pass judges."""
+EARLY_S = 1e-3
+"""A query may come this many seconds before its period is over: clocks are not exact."""
+
+
+def query_stride(period_s: float, fps: float) -> int:
+    """Return how many frames lie between two queries: the first that is due, at least 1."""
+    return max(1, math.ceil((period_s - EARLY_S) * fps))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +127,7 @@ class Model:
         """
         if not all(math.isfinite(time) for time in times):
             raise InputError(f"times must be finite seconds, got {list(times)}")
-        period = self.settings.query_period_s - 1e-3
+        period = self.settings.query_period_s - EARLY_S
         stated = list(zip(sessions, views, times, strict=True))
         due = [item for item in stated if item[2] >= item[0].asked + period]
         seen = self.reader.see([shown for _, shown, _ in due])
@@ -180,7 +187,7 @@ class Model:
 
     def stride(self, fps: float) -> int:
         """Return the query period in frames, at least 1."""
-        return max(1, round(self.settings.query_period_s * fps))
+        return query_stride(self.settings.query_period_s, fps)
 
     def _judge(
         self, queried: Iterable[Views], session: Session

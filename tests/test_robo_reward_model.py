@@ -9,7 +9,7 @@ import tiny
 
 from robo_reward.calibration import Calibration
 from robo_reward.errors import InputError
-from robo_reward.model import ModelSettings
+from robo_reward.model import ModelSettings, query_stride
 from robo_reward.protocols import References
 from robo_reward.testing import HARD_TEXTS, check_progress_model
 from robo_reward.tracker import TrackerSettings
@@ -88,6 +88,26 @@ def test_frames_that_hold_a_verdict_that_is_not_there_are_refused(query: list[in
 def test_the_stride_is_the_period_in_frames_and_at_least_one() -> None:
     model = tiny.model()
     assert [model.stride(fps) for fps in (30, 10, 5, 1)] == [12, 4, 2, 1]
+
+
+@pytest.mark.parametrize("fps", [6, 8, 12.5, 16, 18, 20, 29.97, 30])
+def test_labels_and_sessions_ask_about_the_same_frames(fps: float) -> None:
+    asked: dict[float, None] = {}
+    model, frames = tiny.model(), tiny.episode(30)
+    session = model.begin(TEXT, tiny.references())
+    for number, views in enumerate(frames):
+        model.score(session, views, number / fps)
+        asked[session.asked] = None
+    every = model.stride(fps)
+    assert list(asked) == [number / fps for number in range(0, 30, every)]
+
+
+@pytest.mark.parametrize(
+    ("period", "fps", "stride"),
+    [(0.2, 20, 4), (0.4, 20, 8), (0.4, 12.5, 5), (0.4, 30, 12), (0.4, 6, 3), (0.4, 18, 8)],
+)
+def test_the_stride_is_the_first_frame_that_is_due(period: float, fps: float, stride: int) -> None:
+    assert query_stride(period, fps) == stride
 
 
 def test_the_order_of_cameras_changes_no_label() -> None:
