@@ -38,7 +38,7 @@ def pixel_distance(
 ) -> Floats:
     """Return 1 − d(frame, goal) / d(first frame, goal), clipped to [0, 1], shape of ``query``.
 
-    d is the mean absolute pixel difference over the views that both show.
+    d is the mean absolute pixel difference over the views that both show; NaN where none is.
 
     Args:
         frames: The views of every query in order.
@@ -58,4 +58,4 @@ def _distance(first: Views, second: Views, size: int) -> float:
         np.abs(resize(first[v], size).astype(np.float64) - resize(second[v], size)).mean()
         for v in shared
     ]
-    return float(np.mean(gaps)) if gaps else 0.0
+    return float(np.mean(gaps)) if gaps else float("nan")

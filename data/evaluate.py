@@ -102,12 +102,12 @@ def summary(progress: Sequence[NDArray[np.floating]], cases: Sequence[Case]) -> 
     correlation with *true progress*, over undisturbed successes and over all others;
     ``mae`` is the mean over episodes of mean |Φ − truth|; ``constant_max`` is the largest Φ of
     episodes whose truth is constant (moves by less than .1), which have no rank correlation.
-    NaN where there is no such episode.
+    NaN where there is no such episode. Frames without truth or Φ (NaN) are left out.
     """
     ranks: dict[bool, list[float]] = {True: [], False: []}
     errors, constant = [], [np.nan]
     for phi, case in zip(progress, cases, strict=True):
-        known = ~np.isnan(case.truth)
+        known = ~np.isnan(case.truth) & ~np.isnan(phi)
         if not known.any():
             continue
         errors.append(mean_error(phi[known], case.truth[known]))
@@ -129,10 +129,11 @@ def summary(progress: Sequence[NDArray[np.floating]], cases: Sequence[Case]) -> 
 def success_auroc(scores: Sequence[float], cases: Sequence[Case]) -> float:
     """Return the AUROC, per episode, of a score for whether the episode ended in success.
 
-    Cases whose end is unknown are left out; NaN where no success and failure remain.
+    Cases whose end is unknown or that have no score are left out; NaN where no success and
+    failure remain.
     """
     ended = np.array([case.done[-1] for case in cases])
-    known = ~np.isnan(ended)
+    known = ~np.isnan(ended) & ~np.isnan(scores)
     if known.sum() < 2:
         return float("nan")
     return auroc(np.asarray(scores)[known], ended[known])

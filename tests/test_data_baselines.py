@@ -41,3 +41,8 @@ def test_pixel_distance_averages_the_views_that_both_show() -> None:
     first, both, one = grey(front=0, wrist=0), grey(front=50, wrist=50), grey(front=50)
     progress = pixel_distance([first, both, one], references, query=np.array([0, 1, 2]))
     assert progress == pytest.approx([0, 1 - 100 / 150, 1 - 50 / 150])
+
+
+def test_pixel_distance_says_nothing_without_a_goal() -> None:
+    progress = pixel_distance([grey(front=0)] * 2, References(), query=np.array([0, 1, 1]))
+    assert np.isnan(progress).all()

@@ -44,6 +44,15 @@ def labels(rows: int, **columns: Any) -> Labels:
     return Labels(**(plain | {name: np.asarray(values) for name, values in columns.items()}))
 
 
+def test_an_estimate_that_says_nothing_of_an_episode_is_left_out_there() -> None:
+    cases = [case([0, 0.5, 1], [0, 0, 1]), case([0, 0.5, 1], [0, 0, 1]), case([0, 0], [0, 0])]
+    progress = [np.full(3, NAN), np.array([0, 0.5, 0.9]), np.array([0, 0.2])]
+    figures = summary(progress, cases)
+    assert (figures["spearman_success"], figures["episodes"]) == (1.0, 2.0)
+    assert figures["mae"] == pytest.approx((0.1 / 3 + 0.1) / 2)
+    assert success_auroc([float(phi[-1]) for phi in progress], cases) == 1.0
+
+
 def test_the_summary_in_numbers() -> None:
     cases = [
         case([0, 0.5, 1]),
