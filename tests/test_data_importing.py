@@ -1,16 +1,21 @@
 """`robo-reward import`: recordings become datasets that both we and LeRobot read."""
 
+import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from conftest import LENGTH, TASK, VIEWS, grey
 
-from data.importing import Import, subtask_columns
+from data import importing
+from data.goals import episode_goals
+from data.importing import Import, subtask_columns, whole_rate
 from data.lerobot_dataset import open_dataset
-from data.recordings import read_recordings
+from data.recordings import Recordings, read_recordings
 from robo_reward.cli import main
 from robo_reward.errors import DatasetError, OutputError
 
@@ -56,8 +61,8 @@ def test_an_unannotated_episode_has_an_unknown_outcome(recordings: Path, tmp_pat
     assert dataset.episode(1).subtasks == ()
 
 
-def test_subtask_times_are_frames_over_the_rate(recordings: Path) -> None:
-    columns = subtask_columns(read_recordings(recordings).episodes[0])
+def test_subtask_times_are_frames_over_the_rate_of_the_dataset(recordings: Path) -> None:
+    columns = subtask_columns(read_recordings(recordings).episodes[0], 10)
     assert columns["sparse_subtask_end_frames"] == [5, 10]
     assert columns["sparse_subtask_end_times"] == [0.5, 1.0]
 
@@ -70,6 +75,84 @@ def test_the_command_line_prints_the_dataset_and_what_to_do_next(
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"2 episodes, 24 frames: {out}"
     assert lines[1].startswith(f"next: robo-reward train --dataset {out}")
+
+
+def unannotated(recordings: Path, *episodes: int) -> Path:
+    for number in episodes:
+        (recordings / f"episode_{number:03d}/annotated_keyframes.json").unlink()
+    return recordings
+
+
+def test_recordings_that_say_nothing_of_their_end_are_told_to(
+    recordings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Import(unannotated(recordings, 1), tmp_path / "one", storage="images").run()
+    told = capsys.readouterr().out
+    assert "1 of 2 episodes have no annotated_keyframes.json" in told
+    assert "next: robo-reward train" in told
+    Import(unannotated(recordings, 2), tmp_path / "two", storage="images").run()
+    told = capsys.readouterr().out
+    assert "2 of 2 episodes have no annotated_keyframes.json" in told
+    assert "import with --success if all episodes are successes" in told
+    assert "next:" not in told
+
+
+def test_recordings_that_are_said_to_be_successes_can_be_trained_on(
+    recordings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Import(unannotated(recordings, 1), tmp_path / "d", storage="images", success=True).run()
+    told = capsys.readouterr().out
+    assert "annotated_keyframes" not in told
+    assert "next: robo-reward train" in told
+    episodes = [open_dataset(tmp_path / "d").episode(index) for index in range(2)]
+    assert [episode.outcome for episode in episodes] == [True, True]
+    (goal,) = episode_goals(episodes[0])
+    assert goal.progress == pytest.approx(np.arange(LENGTH) / (LENGTH - 1))
+    assert (goal.success[-1], goal.match) == (1.0, 1.0)
+
+
+def at_rate(recordings: Path, fps: float) -> Recordings:
+    found = read_recordings(recordings)
+    return replace(found, episodes=tuple(replace(one, fps=fps) for one in found.episodes))
+
+
+def test_a_rate_that_is_not_whole_is_rounded_everywhere_and_said(
+    recordings: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    odd = at_rate(recordings, 9.6)
+    monkeypatch.setattr(importing, "read_recordings", lambda root, instruction: odd)
+    Import(recordings, tmp_path / "d", storage="images").run()
+    assert "9.6 frames a second are kept as 10" in capsys.readouterr().out
+    (path,) = (tmp_path / "d/meta/episodes").glob("*/*.parquet")
+    assert pq.read_table(path)["sparse_subtask_end_times"].to_pylist() == [[0.5, 1.0]] * 2
+
+
+def test_a_rate_below_one_is_refused(recordings: Path) -> None:
+    with pytest.raises(DatasetError, match=r"have 0\.4 frames a second, and a dataset needs"):
+        whole_rate(at_rate(recordings, 0.4))
+
+
+def test_a_dry_run_checks_everything_and_writes_nothing(
+    recordings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Import(recordings, tmp_path / "d", dry_run=True).run()
+    assert f"would make 2 episodes, 24 frames: {tmp_path / 'd'}" in capsys.readouterr().out
+    assert [path.name for path in tmp_path.iterdir()] == ["recordings"]
+    (recordings / "episode_001/wrist.mp4").unlink()
+    with pytest.raises(DatasetError, match=r"has no wrist\.mp4"):
+        Import(recordings, tmp_path / "d", dry_run=True).run()
+
+
+def test_a_log_beside_the_dataset_has_a_line_an_episode(recordings: Path, tmp_path: Path) -> None:
+    Import(recordings, tmp_path / "d", storage="images").run()
+    lines = [json.loads(line) for line in (tmp_path / "d.jsonl").read_text().splitlines()]
+    assert [(one["episode"], one["frames"], one["subtasks"]) for one in lines] == [
+        (0, LENGTH, 2),
+        (1, LENGTH, 2),
+    ]
 
 
 def test_the_command_line_refuses_an_existing_dataset_in_one_sentence(
@@ -97,7 +180,7 @@ def test_a_camera_that_breaks_off_leaves_no_dataset(recordings: Path, tmp_path: 
     path.write_bytes(whole[:at] + bytes(200) + whole[at + 200 :])
     with pytest.raises(DatasetError, match=r"wrist\.mp4 (ends after|cannot be decoded)"):
         Import(recordings, tmp_path / "d", storage="images").run()
-    assert sorted(child.name for child in tmp_path.iterdir()) == ["recordings"]
+    assert sorted(child.name for child in tmp_path.iterdir()) == ["d.jsonl", "recordings"]
 
 
 def test_overwriting_imports_again(recordings: Path, tmp_path: Path) -> None:

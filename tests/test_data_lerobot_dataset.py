@@ -233,8 +233,8 @@ def test_a_subtask_without_time_of_its_own_is_left_out() -> None:
     ]
     kept = facts.language_subtasks(entries, 10, 10.0)
     assert [(part.name, part.start, part.end) for part in kept] == [("look", 2, 6), ("lift", 6, 9)]
-    names, starts, ends = ["grasp", "press", "rest"], [0, 5, 9], [4, 5, 9]
-    row = {"sparse_subtask_names": names, "sparse_subtask_start_frames": starts}
+    names, starts, ends = ["grasp", "press", "rest"], [0, 5, 5], [4, 5, 9]
+    row = {"episode_index": 0, "sparse_subtask_names": names, "sparse_subtask_start_frames": starts}
     kept = facts.sarm_subtasks({**row, "sparse_subtask_end_frames": ends}, 6)
     assert [part.name for part in kept] == ["grasp", "press"]
 
