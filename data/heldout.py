@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 type Floats = NDArray[np.float64]
 
+NOBODY = -1
+"""The number of no episode."""
+
 
 class HeldOut:
     """The episodes of a dataset whose truth is known, at the image size of a model."""
@@ -44,9 +47,9 @@ class HeldOut:
         """Return every episode under the goal it pursues and, twice, under a wrong one.
 
         The wrong instruction comes once with the goal pictures of its own goal and once with
-        those of the goal that is pursued; episodes that pursue no known goal are left out.
+        those of the goal that is pursued; episodes that pursue no known goal are left out. The
+        pictures of a goal are the ends of its first success, of another one where there is any.
         """
-        pictures = {text: self.finder.ends(n) for text, n in self._successes().items()}
         cases = []
         for episode in self.episodes:
             goals = self.goals[episode.index]
@@ -56,9 +59,15 @@ class HeldOut:
                 continue
             rival = wrong[episode.index % len(wrong)]
             for goal, shown in ((pursued, pursued), (rival, rival), (rival, pursued)):
-                ends = pictures.get(shown.instructions[0], References())
+                ends = self._pictures(shown.instructions[0], episode.index)
                 cases.append(self._case(episode, goal, ends))
         return cases
+
+    def _pictures(self, text: str, index: int) -> References:
+        other = self.finder.success(text, other_than=index)
+        own = self.finder.success(text, other_than=NOBODY)
+        shown = own if other is None else other
+        return References() if shown is None else self.finder.ends(shown)
 
     def metrics(self, model: "Model") -> dict[str, float]:
         """Return the figures of a model: progress, success and match, on these episodes."""
@@ -95,14 +104,6 @@ class HeldOut:
             | {"success_auroc": success_auroc([float(phi[-1]) for phi in progress], cases)}
             for name, progress in tracks.items()
         }
-
-    def _successes(self) -> dict[str, int]:
-        """Return the first success by instruction."""
-        found: dict[str, int] = {}
-        for episode in self.episodes:
-            if episode.outcome:
-                found.setdefault(episode.instructions[0], episode.index)
-        return found
 
     def _case(self, episode: "Episode", goal: Goal, references: References) -> Case:
         return Case(

@@ -85,6 +85,11 @@ class ReferenceFinder:
             self._ends[index] = self._read_ends(index)
         return self._ends[index]
 
+    def success(self, text: str, *, other_than: int) -> int | None:
+        """Return the first success under an instruction but for one episode; None without any."""
+        successes = self._successes.get(text, [])
+        return next((number for number in successes if number != other_than), None)
+
     def _read_ends(self, index: int) -> References:
         episode = self.dataset.episode(index)
         stream = self.dataset.frames(
@@ -98,8 +103,7 @@ class ReferenceFinder:
         if self.looks_ahead:
             return index
         if self.choice == AUTO:
-            others = self._successes[self._texts[index]]
-            return next((number for number in others if number != index), None)
+            return self.success(self._texts[index], other_than=index)
         return int(self.choice) if self.choice not in (NONE, str(index)) else None
 
     @cached_property
