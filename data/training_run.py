@@ -75,9 +75,28 @@ class TrainingRun:
             f"{parameters / 1e6:.1f} M parameters, {self.command.training.steps} steps of {pairs} "
             f"pairs; frame cache {bytes_needed / 1e9:.2f} GB in {self.command.cache}",
         ]
+        return "\n".join(lines + self._reservations())
+
+    def _reservations(self) -> list[str]:
+        """Return what the figures and labels of this run cannot tell, a line each."""
+        lines = []
         if not self.validation and not self.withheld:
             lines.append("no validation: confidence stays uncalibrated (NaN), best = last")
-        return "\n".join(lines)
+        own = [n for n in self._validating() if self._shown(n) == n]
+        if own:
+            lines.append(
+                f"validation: {len(own)} episodes see their own last frame as the goal, since no "
+                "other training episode of their task succeeds: their figures flatter"
+            )
+        goals = [goal for number in self.training for goal in self.goals[number]]
+        if len({goal.instructions[0] for goal in goals}) == 1:
+            lines.append("match: only one goal in this data, so match_prob says nothing")
+        return lines
+
+    def _validating(self) -> list[int]:
+        """Return the episodes that validation judges, whole or in part."""
+        parts = {block.episode for block in self.withheld} & set(self.training)
+        return self.validation + sorted(parts)
 
     def train(self) -> str:
         """Train to the end and return where the model is and what it reached.
@@ -109,15 +128,14 @@ class TrainingRun:
     def _loop(self, trainer: Trainer, log: RunLog) -> dict[str, float]:
         command, steps = self.command, self.command.training.steps
         sampler, views = self.sampler, self.dataset.views
-        pairs, best = 0, self._best_so_far()
+        best = self._best_so_far()
         with progress_bar("train", steps, "steps") as bar:
             bar(trainer.done)
             while trainer.done < steps:
                 batch = pack(sampler.plan(trainer.rng(0)), self.frames, views)
                 terms = trainer.step(batch)
-                pairs += len(batch)
                 bar(1, f"loss {terms['loss']:.3f}, {len(batch)} pairs a step")
-                log.write(step=trainer.done, pairs=pairs, **terms)
+                log.write(step=trainer.done, pairs=trainer.done * len(batch), **terms)
                 if trainer.done % command.evaluate_every == 0 or trainer.done == steps:
                     best = self._checkpoint(trainer, log, best)
         return best
@@ -223,14 +241,18 @@ class TrainingRun:
         )
 
     def _references(self, number: int) -> References:
-        """Return the ends of the first training success of the same task, else its own ends."""
-        text = self.episodes[number].instructions[0]
-        for other in self.training:
-            if other != number and self.episodes[other].outcome and self._task(other) == text:
-                return References(start=self._view(other, 0), goal=self._view(other, -1))
-        if self.episodes[number].outcome:
-            return References(start=self._view(number, 0), goal=self._view(number, -1))
-        return References(start=self._view(number, 0))
+        """Return the ends of the episode that is shown; without one the own start alone."""
+        shown = self._shown(number)
+        if shown is None:
+            return References(start=self._view(number, 0))
+        return References(start=self._view(shown, 0), goal=self._view(shown, -1))
+
+    def _shown(self, number: int) -> int | None:
+        """Return the first training success of the same task, else the episode itself if it is."""
+        for other in (*(n for n in self.training if n != number), number):
+            if self.episodes[other].outcome and self._task(other) == self._task(number):
+                return other
+        return None
 
     def _task(self, number: int) -> str:
         return self.episodes[number].instructions[0]
@@ -259,8 +281,8 @@ class TrainingRun:
         path = self.command.out / "best" / "config.json"
         if not (self.command.resume and path.is_file()):
             return {}
-        validation: dict[str, float] = json.loads(path.read_text())["training"]["validation"]
-        return validation
+        stored = json.loads(path.read_text())["training"]["validation"]
+        return {name: math.nan if value is None else value for name, value in stored.items()}
 
     def _check_learnable(self) -> None:
         known = [n for n in self.training if not np.isnan(self.goals[n][0].progress).all()]

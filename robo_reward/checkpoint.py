@@ -15,7 +15,7 @@ from .calibration import Calibration
 from .compact import Compact
 from .config import CompactConfig
 from .errors import CheckpointError
-from .files import write_atomically
+from .files import finite, write_atomically
 from .images import PREPROCESSING
 from .model import Model, ModelSettings
 from .network import ProgressNetwork
@@ -60,9 +60,9 @@ def save(directory: Path, network: ProgressNetwork, config: ModelConfig) -> str:
         "weights_sha256": digest,
         "backbone": {"type": "compact", **asdict(config.backbone)},
         "settings": asdict(config.settings),
-        "training": config.training,
+        "training": finite(config.training),
     }
-    text = json.dumps(stored, indent=1)
+    text = json.dumps(stored, indent=1, allow_nan=False)
     directory.mkdir(parents=True, exist_ok=True)
     kept = weights_file(directory, digest)
     write_atomically(kept, weights)

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
+from .files import finite
+
 
 class Bar(Protocol):
     """Advances a progress bar by some steps, with a short note beside it."""
@@ -65,9 +67,9 @@ class RunLog:
         self._start = time.monotonic()
 
     def write(self, **values: Any) -> None:
-        """Append one line."""
+        """Append one line; NaN becomes null."""
         line = {**values, "seconds": round(time.monotonic() - self._start, 3)}
-        self._file.write(json.dumps(line) + "\n")
+        self._file.write(json.dumps(finite(line), allow_nan=False) + "\n")
         self._file.flush()
 
     def close(self) -> None:

@@ -1,10 +1,12 @@
 """Files that appear whole or not at all, and the traces of processes that were killed."""
 
+import math
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 TEMPORARY = ".robo-reward-"
 """How the names of temporary files begin; the number of the writing process follows."""
@@ -41,6 +43,15 @@ def write_atomically(path: Path, content: bytes) -> None:
     """
     with replacing(path) as temporary:
         temporary.write_bytes(content)
+
+
+def finite(value: Any) -> Any:
+    """Return a value for JSON, which has no word for NaN and infinity: they become None."""
+    if isinstance(value, Mapping):
+        return {name: finite(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def left_behind(directory: Path, prefix: str) -> list[Path]:

@@ -7,10 +7,13 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+
+if TYPE_CHECKING:
+    from data.train import Train
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("MUJOCO_GL", "egl")
@@ -176,6 +179,24 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def train_command(tiny_dataset: Path, tmp_path: Path) -> "Train":
+    """Six steps on two episodes of twelve frames; one validates, at steps 3 and 6."""
+    from data.batches import SamplingConfig
+    from data.train import Train
+    from robo_reward.config import CompactConfig, TrainingConfig
+
+    return Train(
+        dataset=str(tiny_dataset),
+        out=tmp_path / "model",
+        cache=tmp_path / "cache",
+        evaluate_every=3,
+        backbone=CompactConfig(image_size=16, width=16, depth=1, heads=2, channels=8),
+        training=TrainingConfig(steps=6, warmup=2),
+        sampling=SamplingConfig(episodes=2, frames=6, prefixes=2, pairs=6),
+    )
 
 
 @pytest.fixture(scope="session")

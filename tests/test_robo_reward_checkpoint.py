@@ -15,7 +15,7 @@ from safetensors.torch import save as to_bytes
 import robo_reward
 from robo_reward import checkpoint
 from robo_reward.calibration import Calibration
-from robo_reward.checkpoint import CONFIG, ModelConfig, load, resolve, save
+from robo_reward.checkpoint import CONFIG, ModelConfig, load, read_config, resolve, save
 from robo_reward.errors import CheckpointError
 from robo_reward.model import ModelSettings
 from robo_reward.tracker import TrackerSettings
@@ -88,6 +88,15 @@ def test_the_fingerprint_names_weights_and_settings(place: Path, tmp_path: Path)
     assert save(tmp_path / "other", tiny.network(seed=1), CONFIGURED) != first
     slower = ModelConfig(backbone=tiny.SHAPE, settings=ModelSettings(image_size=tiny.SIZE))
     assert save(tmp_path / "slower", tiny.network(), slower) != first
+
+
+def test_a_figure_that_is_no_number_is_stored_as_null(place: Path) -> None:
+    told = ModelConfig(
+        backbone=tiny.SHAPE, settings=SETTINGS, training={"mae": float("nan"), "step": 3}
+    )
+    save(place, tiny.network(), told)
+    assert read_config(place)["training"] == {"mae": None, "step": 3}
+    assert "NaN" not in (place / CONFIG).read_text()
 
 
 def test_saving_again_replaces_and_leaves_nothing_else(place: Path) -> None:

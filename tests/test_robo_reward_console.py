@@ -29,9 +29,10 @@ def test_an_error_inside_the_bar_is_not_swallowed() -> None:
 def test_the_log_is_one_json_object_a_line_readable_at_once(tmp_path: Path) -> None:
     path = tmp_path / "new" / "log.jsonl"
     log = RunLog(path)
-    log.write(step=1, loss=0.5)
+    log.write(step=1, loss=0.5, hop=float("nan"))
     (line,) = path.read_text().splitlines()
-    assert json.loads(line).keys() == {"step", "loss", "seconds"}
+    assert json.loads(line).keys() == {"step", "loss", "hop", "seconds"}
+    assert '"hop": null' in line
     log.close()
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from robo_reward.files import TEMPORARY, left_behind, replacing, write_atomically
+from robo_reward.files import TEMPORARY, finite, left_behind, replacing, write_atomically
 
 
 def names(directory: Path) -> list[str]:
@@ -61,6 +61,12 @@ def test_what_a_killed_writer_left_is_removed_by_the_next(tmp_path: Path, gone: 
         (tmp_path / name).touch()
     write_atomically(tmp_path / "config.json", b"{}")
     assert names(tmp_path) == sorted([".bashrc", running, "config.json"])
+
+
+def test_what_is_no_number_becomes_null() -> None:
+    nan = float("nan")
+    told = finite({"a": [nan, 1.5, {"b": -float("inf")}], "c": (1, "NaN", None), "d": True})
+    assert told == {"a": [None, 1.5, {"b": None}], "c": [1, "NaN", None], "d": True}
 
 
 def test_only_the_names_of_processes_that_are_gone_are_left_behind(
