@@ -68,6 +68,7 @@ def _print_commands(program: str, points: dict[str, EntryPoint]) -> None:
 def main(args: list[str] | None = None) -> None:
     """Run the command line; exit with 2 and one sentence for what the user can mend."""
     args = sys.argv[1:] if args is None else args
+    command: Command | None = None
     try:
         command = choose(COMMANDS, "robo-reward", args)
         if command is not None:
@@ -77,5 +78,8 @@ def main(args: list[str] | None = None) -> None:
         print(f"robo-reward {name}: {error}", file=sys.stderr)
         raise SystemExit(2) from None
     except KeyboardInterrupt:
-        print("\nrobo-reward: interrupted; repeat the command to go on", file=sys.stderr)
+        resumes = hasattr(command, "resume")
+        then = "repeat the command with --resume (and without --overwrite) to go on"
+        then = then if resumes else "the command starts over when it is repeated"
+        print(f"\nrobo-reward: interrupted; {then}", file=sys.stderr)
         raise SystemExit(130) from None

@@ -150,7 +150,16 @@ def test_an_interruption_says_how_to_go_on(capsys: pytest.CaptureFixture[str]) -
     with pytest.raises(SystemExit) as stop:
         cli.main(["greet", "--name", "stop"])
     assert stop.value.code == 130
-    assert "repeat the command" in capsys.readouterr().err
+    assert "interrupted; the command starts over" in capsys.readouterr().err
+
+
+def test_an_interrupted_command_that_resumes_says_so(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Greet, "resume", False, raising=False)
+    with pytest.raises(SystemExit):
+        cli.main(["greet", "--name", "stop"])
+    assert "repeat the command with --resume" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("args", [[], ["--help"], ["-h"]])
