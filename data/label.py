@@ -1,12 +1,13 @@
 """``robo-reward label``: the progress of every frame of a dataset, as a parquet sidecar."""
 
 import json
+from contextlib import closing
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from robo_reward.console import progress_bar
+from robo_reward.console import RunLog, progress_bar
 from robo_reward.errors import OutputError
 from robo_reward.files import replacing
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from .episodes import Episode, EpisodeDataset
     from .references import ReferenceFinder
 
-FILE = "progress.parquet"
+FILE, LOG = "progress.parquet", "progress.jsonl"
 _FROM_LABELS = {
     "progress_sparse": "progress",
     "progress_forward": "forward",
@@ -45,7 +46,7 @@ class Label:
     model: Path
     """Checkpoint directory, or the directory of a training run."""
     out: Path
-    """Directory for progress.parquet."""
+    """Directory for progress.parquet and its log, progress.jsonl."""
     reference: str = AUTO
     """auto (ends of the first other successful episode of the task), an episode number, a
     directory with start/<view>.png and goal/<view>.png, none, or own-last-frame (non-causal)."""
@@ -123,7 +124,8 @@ def write_labels(
 ) -> dict[str, list[int]]:
     """Write the sidecar, one row group an episode; return who was shown which references.
 
-    The file appears whole or not at all; memory does not grow with the dataset.
+    The file appears whole or not at all; a log grows beside it, a line an episode. Memory does
+    not grow with the dataset, but for the references of each further instruction.
 
     Raises:
         RoboRewardError: If an episode cannot be read or the file not written.
@@ -132,18 +134,25 @@ def write_labels(
 
     used = references_used(dataset, finder)
     metadata = _metadata(dataset, model, finder, used)
-    with written(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with (
-            replacing(path) as partial,
-            pq.ParquetWriter(partial, _schema(metadata)) as writer,
-            progress_bar("label", len(dataset), "episodes") as bar,
-        ):
-            for index in range(len(dataset)):
-                episode = dataset.episode(index)
-                labels = label_episode(dataset, model, finder, episode)
-                writer.write_table(_table(episode, labels, metadata))
-                bar(1)
+    with (
+        written(path),
+        closing(RunLog(path.with_name(LOG))) as log,
+        replacing(path) as partial,
+        pq.ParquetWriter(partial, _schema(metadata)) as writer,
+        progress_bar("label", len(dataset), "episodes") as bar,
+    ):
+        for index in range(len(dataset)):
+            episode = dataset.episode(index)
+            labels = label_episode(dataset, model, finder, episode)
+            writer.write_table(_table(episode, labels, metadata))
+            log.write(
+                episode=index,
+                frames=episode.length,
+                references=finder.source(index),
+                valid_share=float(labels.valid.mean()),
+                last_progress=float(labels.progress[-1]),
+            )
+            bar(1)
     return used
 
 

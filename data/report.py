@@ -39,6 +39,8 @@ class Report:
     """Side of the pictures in pixels, 32 to 640."""
     max_media: int = 100
     """How many episodes get pictures (some 0.2 MB a view), the most suspicious first."""
+    dry_run: bool = False
+    """Say what would be done, and stop."""
 
     def run(self) -> None:
         """Check what can be checked first, then build the page and write it."""
@@ -53,6 +55,9 @@ class Report:
         dataset = open_dataset(self.dataset, views=self.views or None)
         check_labels(dataset, table, str(self.labels / LABELS_FILE))
         wanted = len(set(self.episodes)) if self.episodes else len(table["episode_index"].unique())
+        if self.dry_run:
+            print(f"would show {wanted} episodes, {min(wanted, self.max_media)} with pictures")
+            return
         sizes: list[int] = []
         with progress_bar("report", min(wanted, self.max_media), "episodes") as bar:
 

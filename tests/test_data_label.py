@@ -15,7 +15,7 @@ import torch
 from conftest import LENGTH
 
 from data import label as label_module
-from data.label import FILE, Label, ranges
+from data.label import FILE, LOG, Label, ranges
 from data.lerobot_dataset import open_dataset
 from data.report import Report
 from robo_reward.checkpoint import ModelConfig, build, load, save
@@ -70,7 +70,7 @@ def names(out: Path) -> list[str]:
 
 def test_the_sidecar_has_the_columns_types_and_rows_that_were_promised(command: Label) -> None:
     command.run()
-    assert names(command.out) == [FILE]
+    assert names(command.out) == [LOG, FILE]
     table = pq.read_table(command.out / FILE)
     assert dict(zip(table.schema.names, table.schema.types, strict=True)) == COLUMNS
     assert table["index"].to_pylist() == list(range(3 * LENGTH))
@@ -93,6 +93,16 @@ def test_the_sidecar_says_what_it_was_made_of(command: Label) -> None:
     assert told["causal"] == "yes"
     assert told["gamma"].startswith("none")
     assert re.match(r"\d+\.\d+", told["code_version"])
+
+
+def test_the_log_has_a_line_an_episode(command: Label) -> None:
+    command.run()
+    lines = [json.loads(line) for line in (command.out / LOG).read_text().splitlines()]
+    phi = pq.read_table(command.out / FILE)["progress_sparse"].to_pylist()
+    told = [(one["episode"], one["frames"], one["references"]) for one in lines]
+    assert told == [(0, LENGTH, "episode 2"), (1, LENGTH, "episode 0"), (2, LENGTH, "episode 0")]
+    assert [one["last_progress"] for one in lines] == phi[LENGTH - 1 :: LENGTH]
+    assert [one["valid_share"] for one in lines] == [1.0] * 3
 
 
 @pytest.mark.parametrize(
@@ -166,11 +176,11 @@ def test_a_failure_halfway_leaves_the_old_labels_and_nothing_else(
     monkeypatch.setattr(label_module, "label_episode", failing)
     with pytest.raises(DatasetError, match="episode 1 is damaged"):
         command.run()
-    assert names(command.out) == []
+    assert names(command.out) == [LOG]
     (command.out / FILE).write_text("mine")
     with pytest.raises(DatasetError, match="episode 1 is damaged"):
         replace(command, overwrite=True).run()
-    assert names(command.out) == [FILE]
+    assert names(command.out) == [LOG, FILE]
     assert (command.out / FILE).read_text() == "mine"
 
 
@@ -183,7 +193,7 @@ def test_a_full_disk_is_said_in_one_sentence(
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(RoboRewardError, match=r"cannot write .*\(No space left on device\)"):
         command.run()
-    assert names(command.out) == []
+    assert names(command.out) == [LOG]
 
 
 @pytest.mark.parametrize(

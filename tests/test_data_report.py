@@ -133,6 +133,16 @@ def test_the_command_writes_one_file_and_prints_its_sizes(
     assert re.search(r"r\.html: episodes: 3, with pictures: 1; 0\.\d MB, of which 0\.0 MB", printed)
 
 
+def test_a_dry_run_checks_the_labels_and_writes_nothing(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command(folder, dry_run=True, max_media=2).run()
+    assert "would show 3 episodes, 2 with pictures" in capsys.readouterr().out
+    assert not (folder / "new").exists()
+    with pytest.raises(DatasetError, match="nowhere holds no"):
+        command(folder, dry_run=True, labels=Path("nowhere")).run()
+
+
 def test_an_existing_file_is_kept_unless_told_to_replace_it(folder: Path) -> None:
     out = folder / "r.html"
     out.write_text("mine")
