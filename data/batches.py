@@ -37,7 +37,8 @@ class SamplingConfig:
     pairs: int = 4
     """Pairs formed under each."""
     other_goal: float = 0.3
-    """Probability of judging by another goal of the scene whose truth is known."""
+    """Probability of judging by another goal of the scene whose truth is known; where the data
+    hold no foreign instruction, the probability of one is added to it."""
     foreign: float = 0.15
     """Probability of an instruction of another task, whose truth here is unknown."""
     other_picture: float = 0.2
