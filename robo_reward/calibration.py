@@ -15,6 +15,12 @@ UNANCHORED_CAP = 0.5
 """Most confidence that Φ may have while both absolute anchors are missing."""
 NEVER = 2.0
 """Success threshold above every probability: nothing is declared."""
+RIDGE = 1e-2
+"""Weight of the squared slopes of a calibration, so that separable data give finite ones."""
+PRECISION = 0.95
+"""Share of the declarations of success that must be right."""
+KEPT = 0.995
+"""Share of true matches that stay valid."""
 FEATURES = 5
 """Numbers that confidence is made of: w, |Φ_F − Φ_B| and three spreads.
 
@@ -42,13 +48,12 @@ class Calibration:
         return result
 
 
-def fit_calibration(features: Floats, errors: Floats, *, ridge: float = 1e-2) -> Calibration:
+def fit_calibration(features: Floats, errors: Floats) -> Calibration:
     """Return the calibration fitted to queries of known |Φ − truth|: ridge logistic regression.
 
     Args:
         features: (n, 5).
         errors: (n,) |Φ − truth|.
-        ridge: Weight of the squared slopes, so that separable data give finite ones.
 
     Raises:
         InputError: If there is no query to fit to.
@@ -62,22 +67,21 @@ def fit_calibration(features: Floats, errors: Floats, *, ridge: float = 1e-2) ->
 
     def objective(weights: Floats) -> tuple[float, Floats]:
         logits = x @ weights
-        loss = np.mean(np.logaddexp(0.0, logits) - y * logits) + ridge * np.sum(weights[1:] ** 2)
+        loss = np.mean(np.logaddexp(0.0, logits) - y * logits) + RIDGE * np.sum(weights[1:] ** 2)
         slope = x.T @ (1.0 / (1.0 + np.exp(-logits)) - y) / len(y)
-        slope[1:] += 2.0 * ridge * weights[1:]
+        slope[1:] += 2.0 * RIDGE * weights[1:]
         return float(loss), slope
 
     fitted = minimize(objective, np.zeros(x.shape[1]), jac=True, method="L-BFGS-B").x
     return Calibration(bias=float(fitted[0]), slopes=tuple(float(w) for w in fitted[1:]))
 
 
-def success_threshold(probs: Floats, done: NDArray[np.bool_], *, precision: float = 0.95) -> float:
-    """Return the lowest threshold whose declarations are right at least ``precision`` of the time.
+def success_threshold(probs: Floats, done: NDArray[np.bool_]) -> float:
+    """Return the lowest threshold whose declarations are right at least `PRECISION` of the time.
 
     Args:
         probs: (n,) debounced success probabilities (the lower of two successive queries).
         done: (n,) whether the task was done.
-        precision: Share of declarations that must be right.
 
     Returns:
         The threshold in [0, 1]; `NEVER` if no threshold reaches the precision.
@@ -86,13 +90,13 @@ def success_threshold(probs: Floats, done: NDArray[np.bool_], *, precision: floa
     ranked = probs[order]
     right = np.cumsum(done[order]) / np.arange(1, len(probs) + 1)
     last_of_ties = np.append(ranked[1:] < ranked[:-1], True)[: len(probs)]
-    good = np.flatnonzero((right >= precision) & last_of_ties)
+    good = np.flatnonzero((right >= PRECISION) & last_of_ties)
     return float(ranked[good[-1]]) if len(good) else NEVER
 
 
-def match_threshold(probs: Floats, *, kept: float = 0.995) -> float:
-    """Return the threshold below which a verdict is invalid: ``kept`` of true matches stay above.
+def match_threshold(probs: Floats) -> float:
+    """Return the threshold below which a verdict is invalid: `KEPT` of true matches stay above.
 
     Never above .5, so that a model sure of a match is never overruled. 0 without data.
     """
-    return min(float(np.quantile(probs, 1.0 - kept)), 0.5) if len(probs) else 0.0
+    return min(float(np.quantile(probs, 1.0 - KEPT)), 0.5) if len(probs) else 0.0

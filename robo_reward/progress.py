@@ -133,15 +133,3 @@ def _anchor_mean(forward: float, backward: float, now: Anchors) -> tuple[float, 
     if math.isnan(forward):
         return backward, now.spread_backward
     return (forward + backward) / 2.0, abs(backward - forward)
-
-
-def fuse(
-    anchors: list[Anchors], *, alpha: float = ALPHA, disagreement: Disagreement = "scaled"
-) -> tuple[Floats, Floats]:
-    """Return (Φ, w), each of shape (queries,): `fuse_step` run over a whole episode."""
-    phi, weight = np.empty(len(anchors)), np.empty(len(anchors))
-    previous = math.nan
-    for t, now in enumerate(anchors):
-        previous, weight[t] = fuse_step(previous, now, alpha=alpha, disagreement=disagreement)
-        phi[t] = previous
-    return phi, weight

@@ -36,10 +36,10 @@ def test_a_calibration_needs_one_slope_a_feature() -> None:
 def test_the_fit_recovers_how_often_queries_are_right() -> None:
     rng = np.random.default_rng(0)
     features = np.zeros((4000, FEATURES))
-    features[:, 0] = rng.integers(0, 2, 4000)  # right 9 of 10 times where w = 1, else 3 of 10
-    right = rng.random(4000) < np.where(features[:, 0] == 1, 0.9, 0.3)
-    fitted = fit_calibration(features, np.where(right, 0.05, 0.5), ridge=1e-4)
-    told = fitted.confidence(np.eye(2, FEATURES)[::-1] * [[0], [1]])
+    features[:, 0] = 10 * rng.integers(0, 2, 4000)  # right 9 of 10 times where it is 10, else 3
+    right = rng.random(4000) < np.where(features[:, 0] == 10, 0.9, 0.3)
+    fitted = fit_calibration(features, np.where(right, 0.05, 0.5))
+    told = fitted.confidence(np.eye(2, FEATURES)[::-1] * [[0], [10]])
     assert told == pytest.approx([0.3, 0.9], abs=0.04)
 
 
@@ -57,11 +57,13 @@ def test_nothing_to_fit_to_is_refused() -> None:
 
 
 def test_the_success_threshold_is_the_lowest_that_keeps_the_precision() -> None:
-    probs = np.array([0.9, 0.8, 0.7, 0.6, 0.5])
-    done = np.array([True, True, False, True, True])
-    # down to .8: 2/2; .7: 2/3; .6: 3/4; .5: 4/5
-    assert success_threshold(probs, done) == 0.8
-    assert success_threshold(probs, done, precision=0.75) == 0.5
+    probs = np.arange(30, 0, -1) / 100
+    done = np.ones(30, bool)
+    done[[1, 20, 22]] = False
+    # down to rank 20: 19/20; 21: 19/21; 22: 20/22; from then on below .95
+    assert success_threshold(probs, done) == 0.11
+    done[0] = False
+    assert success_threshold(probs[:2], ~done[:2]) == 0.29
 
 
 def test_equal_probabilities_are_declared_together_or_not_at_all() -> None:
@@ -69,7 +71,9 @@ def test_equal_probabilities_are_declared_together_or_not_at_all() -> None:
     done = np.array([True, False, True])
     # at .9 all three are declared, two of them right
     assert success_threshold(probs, done) == 0.95
-    assert success_threshold(probs, done, precision=0.6) == 0.9
+    many = np.concatenate([probs, np.full(17, 0.9)])
+    # at .9 all twenty are declared, nineteen of them right
+    assert success_threshold(many, np.concatenate([done, np.ones(17, bool)])) == 0.9
 
 
 def test_no_threshold_that_keeps_the_precision_declares_nothing() -> None:

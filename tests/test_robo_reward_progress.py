@@ -1,6 +1,7 @@
 """Reconstruction and fusion: hand-computed numbers, causality, and the drop that must show."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,6 @@ from robo_reward.progress import (
     Disagreement,
     backward_progress,
     forward_progress,
-    fuse,
     fuse_step,
     incremental_progress,
     mean_fusion,
@@ -29,6 +29,15 @@ readings = st.builds(
     spread_forward=st.floats(0, 1),
     spread_backward=st.floats(0, 1),
 )
+
+
+def fuse(anchors: list[Anchors], **options: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return (Φ, w) of a whole episode: `fuse_step` from query to query."""
+    steps = [(NOTHING, NOTHING)]
+    for now in anchors:
+        steps.append(fuse_step(steps[-1][0], now, **options))
+    phi, weight = np.array(steps[1:]).T
+    return phi, weight
 
 
 def dropped(disagreement: Disagreement, gap: float, queries: int = 5) -> np.ndarray:
