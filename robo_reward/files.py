@@ -71,8 +71,8 @@ def _is_gone(pid: str) -> bool:
         return False
     try:
         os.kill(int(pid), 0)
+    except PermissionError:  # it runs, as somebody else
+        return False
     except (ProcessLookupError, OverflowError):
         return True
-    except PermissionError:
-        return False
     return False
