@@ -6,12 +6,17 @@ when the first environment is made.
 
 import gymnasium
 
-PICK_TO_BIN = "robo_reward/PickToBin-v0"
-"""Gymnasium id of `sim.tasks.pick_to_bin`, 200 steps (10 s) long."""
+from .tasks import DEFAULT_STEPS, STEPS, TASKS
 
-gymnasium.register(
-    id=PICK_TO_BIN,
-    entry_point="sim.env:TabletopEnv",
-    max_episode_steps=200,
-    kwargs={"task": "pick_to_bin"},
-)
+PREFIX = "robo_reward/"
+"""Namespace of the Gymnasium ids."""
+IDS = {name: f"{PREFIX}{title}-v0" for name, title in TASKS.items()}
+"""Name of a task → its Gymnasium id, such as ``robo_reward/PickToBin-v0``."""
+
+for _name, _id in IDS.items():
+    gymnasium.register(
+        id=_id,
+        entry_point="sim.env:TabletopEnv",
+        max_episode_steps=STEPS.get(_name, DEFAULT_STEPS),
+        kwargs={"task": _name},
+    )

@@ -10,7 +10,7 @@ from robo_reward.errors import InputError
 if TYPE_CHECKING:
     from .tasks import Task
 
-DEFAULT_MIX = "expert=.45 noise=.1 early_release=.15 wrong_cube=.15 pause=.05 miss=.1"
+DEFAULT_MIX = "expert=.45 noise=.1 early_release=.15 wrong_object=.15 pause=.05 miss=.1"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +27,7 @@ class Collect:
     seed: int = 0
     """Seed of the first episode; the next ones count up."""
     mix: str = DEFAULT_MIX
-    """Shares of the behaviours: expert, noise, early_release, wrong_cube, pause, miss."""
+    """Shares of the behaviours: expert, noise, early_release, wrong_object, pause, miss."""
     image_size: int = 128
     """Width and height of the three views in pixels."""
     storage: Literal["h264", "av1", "images"] = "h264"

@@ -17,6 +17,9 @@ TURN = 0.15
 REACH = np.array(((0.28, -0.35, 0.015), (0.68, 0.40, 0.45)))
 """Corners of the box that the tool target stays in, in metres."""
 
+ACTIONS = ("dx", "dy", "dz", "dyaw", "gripper")
+"""Names of an action, each in [-1, 1]; the gripper is open at 1."""
+
 _DOWN = np.diag((1.0, -1.0, -1.0))
 _MOST_YAW = 1.5
 
@@ -48,6 +51,14 @@ class ArmControl:
         self._joints = self._ik.solve(home, self.position, _DOWN).joints
         return self._joints
 
+    def target(self) -> tuple[Floats, float, Floats]:
+        """Return where the tool is sent, its turn, and the joints last commanded."""
+        return self.position.copy(), self.yaw, self._joints.copy()
+
+    def restore(self, target: tuple[Floats, float, Floats]) -> None:
+        """Go on from a `target` that was taken before."""
+        self.position, self.yaw, self._joints = target[0].copy(), target[1], target[2].copy()
+
     def apply(self, action: Floats) -> None:
         """Move the target by one action (5,) and set the servos.
 
@@ -62,3 +73,13 @@ class ArmControl:
         ).joints
         opening = self._world.arm.finger_travel * (float(action[4]) + 1) / 2
         self._world.command(self._joints, opening)
+
+
+def reject(action: NDArray[np.float64], step: int) -> str:
+    """Return why an action cannot be carried out at a step, or nothing if it can."""
+    bad = [
+        f"{name} is {value}"
+        for name, value in zip(ACTIONS, action, strict=True)
+        if not np.isfinite(value)
+    ]
+    return f"at step {step} {', '.join(bad)}: actions must be finite" if bad else ""

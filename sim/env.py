@@ -1,7 +1,8 @@
 """One Gymnasium environment for every table-top task: 20 Hz, three views, delta tool actions."""
 
 from collections.abc import Sequence
-from typing import Any, Literal, get_args
+from copy import deepcopy
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -11,17 +12,15 @@ from numpy.typing import NDArray
 
 from robo_reward.errors import InputError
 
-from .control import ArmControl
-from .render import check_size, renderer
+from .control import ACTIONS, ArmControl, reject
+from .render import check_render_every, check_size, renderer
 from .scene import CAMERAS, TIMESTEP, World
 from .seeding import Concern, generators
-from .tasks import Verdict, make_task
+from .snapshot import Snapshot, belongs, read_physics, read_varied, write_physics, write_varied
+from .tasks import DEFAULT_STEPS, STEPS, Memory, Verdict, make_task
 from .tasks.failures import FailureMonitor
+from .variety import VARIETY, Variation, check_variety
 
-type Variation = Literal["colour", "light", "camera"]
-"""What may vary from reset to reset beside the layout."""
-VARIETY: tuple[Variation, ...] = get_args(Variation.__value__)
-"""All of it."""
 type Observation = dict[str, Any]
 """``agent_pos`` and, unless they are turned off, ``pixels``."""
 
@@ -31,9 +30,6 @@ FPS = round(1 / (TIMESTEP * SUBSTEPS))
 """Control steps in one second."""
 AGENT_POS = (*(f"joint{number}" for number in range(1, 8)), "jaw", "x", "y", "z")
 """Names of ``agent_pos``: joint angles in radians, jaw width and tool point in metres."""
-ACTIONS = ("dx", "dy", "dz", "dyaw", "gripper")
-"""Names of an action, each in [-1, 1]; see `sim.control` for the units."""
-
 _HOME_JITTER = np.array((0.04, 0.04, 0.03))
 
 
@@ -44,7 +40,9 @@ class TabletopEnv(gym.Env[Observation, NDArray[np.float32]]):
     ``pixels`` if they are turned off. Reward: 1 at the step that reaches success for the first
     time, else 0. ``info`` holds ``is_success``, ``stage``, ``stage_name``, ``progress`` (raw,
     of the goal in the instruction), ``goals`` (the same of every goal, in the order of
-    ``task.goals``), ``failure_mode``, ``onset`` (step at which that began, or -1) and ``goal``.
+    ``task.goals``), ``failure_mode``, ``onset`` (step at which that began, or -1), ``goal``,
+    ``pixels_age`` (steps since the images were drawn) and ``rejected`` (why the action was not
+    carried out; empty if it was).
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": FPS}  # noqa: RUF012 (Gymnasium's)
@@ -55,6 +53,7 @@ class TabletopEnv(gym.Env[Observation, NDArray[np.float32]]):
         *,
         image_size: int = 128,
         pixels: bool = True,
+        render_every: int = 1,
         variety: Sequence[Variation] = VARIETY,
         terminate_on_success: bool = True,
         render_mode: str | None = None,
@@ -65,6 +64,8 @@ class TabletopEnv(gym.Env[Observation, NDArray[np.float32]]):
             task: Name of the task.
             image_size: Width and height of the views in pixels.
             pixels: Whether observations hold the views.
+            render_every: Steps between two drawings; in between, observations hold the last
+                images. A reset and the end of an episode are always drawn.
             variety: What each reset varies beside the layout; each draws from a stream of its
                 own, so leaving one out does not move the others.
             terminate_on_success: Whether success ends the episode; demonstrations go on.
@@ -83,7 +84,10 @@ class TabletopEnv(gym.Env[Observation, NDArray[np.float32]]):
         self.image_size, self.render_mode = check_size(image_size), render_mode
         self._pixels, self._variety = pixels, check_variety(variety)
         self._terminate = terminate_on_success
-        self._max_episode_steps = 200
+        self._max_episode_steps = STEPS.get(task, DEFAULT_STEPS)
+        self._render_every = check_render_every(render_every)
+        self._seen: dict[str, NDArray[np.uint8]] = {}
+        self._age = 0
         self._geometry = self.rules.objects_xml()
         self.world = World(self._geometry)
         """The scene and its state; experts read the truth from it."""
@@ -93,6 +97,8 @@ class TabletopEnv(gym.Env[Observation, NDArray[np.float32]]):
         """What the instruction asks for."""
         self.verdicts: dict[str, Verdict] = {}
         """The truth about every goal at the last observation."""
+        self.memory: Memory = ()
+        """What the task remembers of this episode."""
         self.action_space = spaces.Box(-1.0, 1.0, (len(ACTIONS),), np.float32)
         self._low, self._high = self._limits()
         self.observation_space = self._space()
@@ -132,9 +138,11 @@ class TabletopEnv(gym.Env[Observation, NDArray[np.float32]]):
         self.task_description = self.rules.wordings(self.goal)[0]
         self._place(streams)
         self._steps, self._succeeded = 0, False
-        self._monitor = FailureMonitor(self.goal)
-        self.verdicts = dict(self.rules.judge(self.world))
-        return self._observe(), self._info()
+        self.memory = self.rules.remember(self.world, None)
+        self.verdicts = dict(self.rules.judge(self.world, self.memory))
+        grasps = self.rules.carries > 0
+        self._monitor = FailureMonitor(self.goal, self.verdicts, grasps=grasps)
+        return self._observe(draw=True), self._info()
 
     def _choose_goal(self, rng: Generator, options: dict[str, Any]) -> str:
         drawn = str(rng.choice(self.rules.goals))
@@ -150,8 +158,8 @@ class TabletopEnv(gym.Env[Observation, NDArray[np.float32]]):
     def _place(self, streams: dict[Concern, Generator]) -> None:
         layout = streams["layout"]
         self.world.clear(self.control.home(layout.uniform(-_HOME_JITTER, _HOME_JITTER)))
-        self.rules.reset(self.world, layout)
         self.world.plain_look()
+        self.rules.reset(self.world, layout, self.goal)
         if "colour" in self._variety:
             self.world.vary_colour(streams["colour"])
             self.rules.vary_colour(self.world, streams["colour"])
@@ -166,21 +174,70 @@ class TabletopEnv(gym.Env[Observation, NDArray[np.float32]]):
     ) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Apply one action (5,) for 0.05 s; values beyond [-1, 1] are clipped.
 
+        An action that is not finite is not carried out: the arm holds still, the episode is
+        truncated, and ``info["rejected"]`` names the value and the step.
+
         Raises:
-            InputError: If the action has another shape or is not finite.
+            InputError: If the action has another shape.
         """
-        action = np.asarray(action, np.float64)
-        if action.shape != (len(ACTIONS),) or not np.isfinite(action).all():
-            raise InputError(f"an action is {len(ACTIONS)} finite numbers {ACTIONS}; got {action}")
-        self.control.apply(np.clip(action, -1.0, 1.0))
+        wanted = np.asarray(action, np.float64)
+        if wanted.shape != (len(ACTIONS),):
+            raise InputError(
+                f"an action is {len(ACTIONS)} numbers {ACTIONS}; got shape {wanted.shape}"
+            )
+        rejected = reject(wanted, self._steps)
+        if not rejected:
+            self.control.apply(np.clip(wanted, -1.0, 1.0))
         self.world.advance(SUBSTEPS)
         self._steps += 1
-        self.verdicts = dict(self.rules.judge(self.world))
-        self._monitor.update(self._steps, self.verdicts, self.world.jaw())
+        self._judge()
         success = self.verdicts[self.goal].success
         reward = float(success and not self._succeeded)
         self._succeeded |= success
-        return self._observe(), reward, success and self._terminate, False, self._info()
+        terminated = success and self._terminate
+        ended = terminated or bool(rejected) or self._steps >= self._max_episode_steps
+        observation = self._observe(draw=ended or self._age + 1 >= self._render_every)
+        return observation, reward, terminated, bool(rejected), self._info(rejected)
+
+    def _judge(self) -> None:
+        self.memory = self.rules.remember(self.world, self.memory)
+        self.verdicts = dict(self.rules.judge(self.world, self.memory))
+        self._monitor.update(self._steps, self.verdicts, self.world.jaw())
+
+    def snapshot(self) -> Snapshot:
+        """Return the full state of the episode, for `restore` here or in another process."""
+        return Snapshot(
+            task=self.task,
+            goal=self.goal,
+            physics=read_physics(self.world),
+            varied=read_varied(self.world),
+            target=self.control.target(),
+            memory=self.memory,
+            monitor=deepcopy(self._monitor),
+            steps=self._steps,
+            succeeded=self._succeeded,
+        )
+
+    def restore(self, snapshot: Snapshot) -> tuple[Observation, dict[str, Any]]:
+        """Go back to a snapshot; what follows is the same as what followed it.
+
+        Raises:
+            InputError: If it is of another task.
+        """
+        if not belongs(snapshot, self):
+            raise InputError(
+                f"the snapshot is of {snapshot.task} and this environment plays {self.task}; "
+                "restore it into an environment of the same task"
+            )
+        self.goal = snapshot.goal
+        self.task_description = self.rules.wordings(self.goal)[0]
+        write_varied(self.world, snapshot.varied)
+        write_physics(self.world, snapshot.physics)
+        self.control.restore(snapshot.target)
+        self.memory, self._monitor = snapshot.memory, deepcopy(snapshot.monitor)
+        self._steps, self._succeeded = snapshot.steps, snapshot.succeeded
+        self.verdicts = dict(self.rules.judge(self.world, self.memory))
+        return self._observe(draw=True), self._info()
 
     def render(self) -> NDArray[np.uint8]:
         """Return the front view, (S, S, 3)."""
@@ -190,15 +247,23 @@ class TabletopEnv(gym.Env[Observation, NDArray[np.float32]]):
         world = self.world
         return renderer(self._geometry).draw(world.model, world.data, cameras, self.image_size)
 
-    def _observe(self) -> Observation:
+    def draw(self) -> dict[str, NDArray[np.uint8]]:
+        """Return the views as they are now, (S, S, 3) each, whatever ``render_every`` is."""
+        return self._draw(CAMERAS)
+
+    def _observe(self, *, draw: bool) -> Observation:
         world = self.world
         state = np.concatenate((world.joints(), (world.jaw(),), world.tool()))
         agent = np.clip(state.astype(np.float32), self._low, self._high)
         if not self._pixels:
             return {"agent_pos": agent}
-        return {"pixels": self._draw(CAMERAS), "agent_pos": agent}
+        if draw:
+            self._seen, self._age = self.draw(), 0
+        else:
+            self._age += 1
+        return {"pixels": dict(self._seen), "agent_pos": agent}
 
-    def _info(self) -> dict[str, Any]:
+    def _info(self, rejected: str = "") -> dict[str, Any]:
         own = self.verdicts[self.goal]
         return {
             "is_success": own.success,
@@ -209,16 +274,6 @@ class TabletopEnv(gym.Env[Observation, NDArray[np.float32]]):
             "failure_mode": self._monitor.mode,
             "onset": self._monitor.onset,
             "goal": self.goal,
+            "pixels_age": self._age,
+            "rejected": rejected,
         }
-
-
-def check_variety(variety: Sequence[str]) -> frozenset[str]:
-    """Return the variations as a set.
-
-    Raises:
-        InputError: If there is no such variation; the message lists those there are.
-    """
-    unknown = sorted(set(variety) - set(VARIETY))
-    if unknown:
-        raise InputError(f"there is no variation {unknown[0]!r}; there are: {', '.join(VARIETY)}")
-    return frozenset(variety)

@@ -150,3 +150,14 @@ def check_size(size: int) -> int:
     if not 16 <= size <= LARGEST:
         raise InputError(f"image size is {size} pixels; it must be 16 … {LARGEST}")
     return size
+
+
+def check_render_every(steps: int) -> int:
+    """Return ``steps`` if images can be drawn that often.
+
+    Raises:
+        InputError: If it is below 1.
+    """
+    if steps < 1:
+        raise InputError(f"render_every is {steps}; it must be 1 or more, or turn pixels off")
+    return steps

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from robo_reward.errors import InputError
 
-from .env import ACTIONS, AGENT_POS, Observation, TabletopEnv
-from .experts import BEHAVIOURS, PickExpert
+from .control import ACTIONS
+from .env import AGENT_POS, Observation, TabletopEnv
+from .experts import BEHAVIOURS, Expert
 from .render import require_backend
 from .seeding import generators
 
@@ -104,7 +105,7 @@ def run_episode(env: TabletopEnv, behaviour: str, seed: int) -> SimEpisode:
     """
     observation, info = env.reset(seed=seed)
     streams = generators(seed)
-    expert = PickExpert(env, behaviour, rng=streams["expert"], noise_rng=streams["noise"])
+    expert = Expert(env, behaviour, rng=streams["expert"], noise_rng=streams["noise"])
     rows: list[Row] = []
     for action in expert.actions():
         row = _row(observation, info, action)

@@ -22,6 +22,11 @@ TIMESTEP = 0.002
 CAMERAS = ("front", "side", "wrist")
 """Names of the three views."""
 
+LOOK = ("geom_rgba", "light_diffuse", "light_dir", "cam_pos")
+"""Fields of the model that say how a scene looks."""
+VARIED = (*LOOK, "body_pos")
+"""Fields of the model that a reset may change."""
+
 _FRAME = """
 <mujoco model="tabletop">
   <compiler angle="radian" autolimits="true"/>
@@ -105,10 +110,7 @@ class World:
         )
         self._servos = np.array([self.model.actuator(name).id for name in self.arm.joints])
         self._gripper = self.model.actuator(self.arm.gripper_actuator).id
-        self._look = {
-            name: getattr(self.model, name).copy()
-            for name in ("geom_rgba", "light_diffuse", "light_dir", "cam_pos")
-        }
+        self._look = {name: getattr(self.model, name).copy() for name in LOOK}
 
     def clear(self, joints: Floats) -> None:
         """Bring everything to its first state, the arm to ``joints`` (7,), the jaw open."""
@@ -136,6 +138,18 @@ class World:
         address = self.model.joint(body).qposadr[0]
         self.data.qpos[address : address + 3] = position
         self.data.qpos[address + 3 : address + 7] = (np.cos(yaw / 2), 0, 0, np.sin(yaw / 2))
+
+    def put(self, body: str, spot: Floats) -> None:
+        """Move a body that stands still to ``spot`` (2,) on the table, in metres."""
+        self.model.body(body).pos[:2] = spot
+
+    def slide(self, joint: str) -> float:
+        """Return how far a sliding joint is out, in metres."""
+        return float(self.data.qpos[self.model.joint(joint).qposadr[0]])
+
+    def set_slide(self, joint: str, metres: float) -> None:
+        """Set how far a sliding joint is out."""
+        self.data.qpos[self.model.joint(joint).qposadr[0]] = metres
 
     def joints(self) -> Floats:
         """Return the arm's joint angles (7,) in radians."""

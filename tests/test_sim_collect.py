@@ -22,7 +22,7 @@ from sim.tasks.pick_to_bin import COLOURS
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Four episodes at 64 pixels."""
     out = tmp_path_factory.mktemp("collected") / "bin"
-    mix = "expert=.25 early_release=.25 wrong_cube=.25 miss=.25"
+    mix = "expert=.25 early_release=.25 wrong_object=.25 miss=.25"
     Collect(out=out, episodes=4, seed=40, mix=mix, image_size=64, storage="images", workers=1).run()
     return out
 
@@ -103,7 +103,7 @@ def test_the_description_names_goals_paraphrases_versions_seed_and_mix(root: Pat
     for task in described["goals"].values():
         assert len(described["paraphrases"][task]) == 6
     assert described["seed"] == 40
-    assert "wrong_cube=.25" in described["mix"]
+    assert "wrong_object=.25" in described["mix"]
     assert {"robo-reward", "mujoco"} <= set(described["versions"])
 
 
@@ -126,7 +126,7 @@ def test_the_default_mix_has_every_behaviour_in_exact_shares_for_any_seed() -> N
     for seed in (0, 1):
         counts = Counter(assign(mix, 100, seed))
         assert counts["expert"] == 45
-        assert counts["wrong_cube"] == counts["early_release"] == 15
+        assert counts["wrong_object"] == counts["early_release"] == 15
     assert assign(mix, 20, 0) != assign(mix, 20, 1)
     assert assign(mix, 20, 0) == assign(mix, 20, 0)
     assert len(assign(mix, 7, 0)) == 7

@@ -1,5 +1,6 @@
 """The environment: Gymnasium's contract, seeds, and what it reports."""
 
+import pickle
 from collections.abc import Iterator
 
 import gymnasium as gym
@@ -7,12 +8,13 @@ import numpy as np
 import pytest
 
 from robo_reward.errors import InputError
-from sim import PICK_TO_BIN
-from sim.env import FPS, VARIETY, TabletopEnv
-from sim.experts import PickExpert
+from sim import IDS
+from sim.env import FPS, TabletopEnv
+from sim.experts import Expert
 from sim.scene import CAMERAS
 from sim.seeding import generators
 from sim.tasks.pick_to_bin import COLOURS
+from sim.variety import VARIETY
 
 STILL = np.zeros(5, np.float32)
 
@@ -36,11 +38,11 @@ def test_the_gymnasium_checker_finds_nothing_to_complain_about() -> None:
     from gymnasium.utils.env_checker import check_env
 
     for options in ({"image_size": 16, "render_mode": "rgb_array"}, {"pixels": False}):
-        check_env(gym.make(PICK_TO_BIN, **options).unwrapped)
+        check_env(gym.make(IDS["pick_to_bin"], **options).unwrapped)
 
 
 def test_the_id_makes_an_environment_that_is_truncated_after_200_steps() -> None:
-    env = gym.make(PICK_TO_BIN, pixels=False)
+    env = gym.make(IDS["pick_to_bin"], pixels=False)
     env.reset(seed=0)
     ends = [env.step(STILL)[2:4] for _ in range(200)]
     assert ends[-1] == (False, True)
@@ -143,13 +145,78 @@ def test_an_action_of_one_moves_the_tool_3_cm_and_zero_holds_it(blind: TabletopE
     assert blind.world.jaw() == pytest.approx(0.08, abs=2e-3)
 
 
-@pytest.mark.parametrize("action", [np.zeros(4), np.full(5, np.nan), np.zeros((1, 5))])
-def test_actions_that_are_not_five_finite_numbers_are_refused(
-    blind: TabletopEnv, action: np.ndarray
-) -> None:
+@pytest.mark.parametrize("action", [np.zeros(4), np.zeros((1, 5))])
+def test_actions_of_another_shape_are_refused(blind: TabletopEnv, action: np.ndarray) -> None:
     blind.reset(seed=0)
-    with pytest.raises(InputError, match="5 finite numbers"):
+    with pytest.raises(InputError, match="an action is 5 numbers"):
         blind.step(action)
+
+
+def test_an_action_that_is_not_finite_holds_the_arm_and_truncates(blind: TabletopEnv) -> None:
+    blind.reset(seed=0)
+    for _ in range(8):
+        _, _, _, truncated, info = blind.step(STILL)
+        assert (truncated, info["rejected"]) == (False, "")
+    before = blind.world.tool()
+    action = np.array((0.5, np.nan, 0, np.inf, 1))
+    _, reward, terminated, truncated, info = blind.step(action)
+    assert (reward, terminated, truncated) == (0.0, False, True)
+    told = "at step 8 dy is nan, dyaw is inf: actions must be finite"
+    assert info["rejected"] == told
+    assert np.allclose(blind.world.tool(), before, atol=1e-3)
+
+
+def test_images_are_drawn_every_third_step_and_at_the_end_of_an_episode() -> None:
+    env = TabletopEnv(image_size=16, render_every=3)
+    first, info = env.reset(seed=0)
+    assert info["pixels_age"] == 0
+    ages, fresh = [], []
+    for number in range(7):
+        observation, *_, info = env.step(np.full(5, 0.3, np.float32))
+        ages.append(info["pixels_age"])
+        fresh.append(np.array_equal(observation["pixels"]["front"], env.draw()["front"]))
+        assert number > 1 or np.array_equal(observation["pixels"]["side"], first["pixels"]["side"])
+    assert ages == [1, 2, 0, 1, 2, 0, 1]
+    assert fresh == [False, False, True, False, False, True, False]
+    env.reset(seed=0)
+    ends = [env.step(STILL)[4]["pixels_age"] for _ in range(200)]
+    assert ends[-2:] == [1, 0]
+
+
+def test_a_snapshot_restored_elsewhere_goes_on_in_the_same_way(blind: TabletopEnv) -> None:
+    other = TabletopEnv(pixels=False, terminate_on_success=False)
+    other.reset(seed=99)
+    blind.reset(seed=5)
+    streams = generators(5)
+    expert = Expert(blind, "expert", rng=streams["expert"], noise_rng=streams["noise"])
+    steps = []
+    for number, action in enumerate(expert.actions()):
+        if number == 30:
+            taken = blind.snapshot()
+        observation, reward, *_, info = blind.step(action)
+        if number >= 30:
+            steps.append((action, observation["agent_pos"], reward, info["goals"]))
+    observation, info = other.restore(pickle.loads(pickle.dumps(taken)))
+    assert (info["goal"], other.task_description) == (blind.goal, blind.task_description)
+    for action, state, reward, goals in steps:
+        observation, again, *_, info = other.step(action)
+        assert np.array_equal(observation["agent_pos"], state)
+        assert again == reward
+        assert np.array_equal(info["goals"], goals)
+    assert info["is_success"]
+
+
+def test_a_snapshot_of_another_task_is_refused(blind: TabletopEnv) -> None:
+    other = TabletopEnv("stack_two", pixels=False)
+    other.reset(seed=0)
+    with pytest.raises(InputError, match="is of stack_two and this environment plays pick_to_bin"):
+        blind.restore(other.snapshot())
+
+
+@pytest.mark.parametrize("steps", [0, -3])
+def test_drawing_less_than_every_step_is_refused(steps: int) -> None:
+    with pytest.raises(InputError, match=r"render_every is .*must be 1 or more"):
+        TabletopEnv(render_every=steps)
 
 
 @pytest.mark.parametrize("options", [{"goal": "pink"}, {"colour": "red"}])
@@ -162,7 +229,7 @@ def test_success_ends_the_episode_unless_told_otherwise() -> None:
     env = TabletopEnv(pixels=False)
     env.reset(seed=2)
     streams = generators(2)
-    expert = PickExpert(env, "expert", rng=streams["expert"], noise_rng=streams["noise"])
+    expert = Expert(env, "expert", rng=streams["expert"], noise_rng=streams["noise"])
     for action in expert.actions():
         _, reward, terminated, truncated, info = env.step(action)
         if terminated:

@@ -9,21 +9,27 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sim.tasks import Verdict
+from sim.tasks.carrying import CarryState, judge_carry
 from sim.tasks.failures import FailureMonitor
-from sim.tasks.pick_to_bin import CARRY_HEIGHT, CubeState, judge_cube
+from sim.tasks.pick_to_bin import TARGET
+
+
+def judge_bin(state: CarryState) -> Verdict:
+    return judge_carry(state, TARGET)
+
 
 FAR = np.array((0.0, -0.35))
-START = CubeState(distance=0.4, jaw=0.08, gripped=False, height=0.0, offset=FAR, speed=0.0)
+START = CarryState(distance=0.4, jaw=0.08, gripped=False, height=0.0, offset=FAR, speed=0.0)
 AT_CUBE = replace(START, distance=0.01)
 GRASPED = replace(AT_CUBE, jaw=0.04, gripped=True)
-LIFTED = replace(GRASPED, height=CARRY_HEIGHT)
+LIFTED = replace(GRASPED, height=TARGET.carry)
 OVER_BIN = replace(LIFTED, offset=np.zeros(2))
 IN_BIN_HELD = replace(OVER_BIN, height=0.0)
 DONE = replace(IN_BIN_HELD, jaw=0.08, gripped=False, distance=0.2)
 
 lengths = st.floats(0, 1)
 states = st.builds(
-    CubeState,
+    CarryState,
     distance=lengths,
     jaw=st.floats(0, 0.08),
     gripped=st.booleans(),
@@ -35,8 +41,8 @@ states = st.builds(
 
 @settings(max_examples=500, deadline=None)
 @given(states)
-def test_progress_is_in_0_to_1_and_1_exactly_at_success(state: CubeState) -> None:
-    verdict = judge_cube(state)
+def test_progress_is_in_0_to_1_and_1_exactly_at_success(state: CarryState) -> None:
+    verdict = judge_bin(state)
     assert 0.0 <= verdict.progress <= 1.0
     assert (verdict.progress == 1.0) == verdict.success == (verdict.stage == 5)
 
@@ -53,13 +59,13 @@ def test_progress_is_in_0_to_1_and_1_exactly_at_success(state: CubeState) -> Non
         (DONE, 5, 1.0),
     ],
 )
-def test_each_stage_adds_its_share(state: CubeState, stage: int, progress: float) -> None:
-    verdict = judge_cube(state)
+def test_each_stage_adds_its_share(state: CarryState, stage: int, progress: float) -> None:
+    verdict = judge_bin(state)
     assert verdict.stage == stage
     assert verdict.progress == pytest.approx(progress, abs=1e-9)
 
 
-def between(first: CubeState, last: CubeState, count: int = 200) -> list[float]:
+def between(first: CarryState, last: CarryState, count: int = 200) -> list[float]:
     """Progress along a straight line in state space."""
     found = []
     for share in np.linspace(0, 1, count):
@@ -67,7 +73,7 @@ def between(first: CubeState, last: CubeState, count: int = 200) -> list[float]:
             name: (1 - share) * getattr(first, name) + share * getattr(last, name)
             for name in ("distance", "jaw", "height", "offset", "speed")
         }
-        found.append(judge_cube(CubeState(gripped=last.gripped, **mixed)).progress)
+        found.append(judge_bin(CarryState(gripped=last.gripped, **mixed)).progress)
     return found
 
 
@@ -83,7 +89,7 @@ def between(first: CubeState, last: CubeState, count: int = 200) -> list[float]:
     ],
 )
 def test_progress_rises_without_jumps_above_2_percent_within_a_stage(
-    first: CubeState, last: CubeState
+    first: CarryState, last: CarryState
 ) -> None:
     steps = np.diff(between(first, last))
     assert steps.min() >= -1e-9
@@ -92,9 +98,9 @@ def test_progress_rises_without_jumps_above_2_percent_within_a_stage(
 
 def test_a_cube_dropped_on_the_way_falls_back_to_the_reach_part() -> None:
     dropped = replace(LIFTED, gripped=False, jaw=0.08, height=0.0, distance=0.17)
-    assert judge_cube(LIFTED).progress > 0.55
-    assert judge_cube(dropped).progress == pytest.approx(0.15 * (0.312 - 0.17) / 0.30)
-    assert judge_cube(dropped).stage == 0
+    assert judge_bin(LIFTED).progress > 0.55
+    assert judge_bin(dropped).progress == pytest.approx(0.15 * (0.312 - 0.17) / 0.30)
+    assert judge_bin(dropped).stage == 0
 
 
 @settings(max_examples=200, deadline=None)
@@ -103,7 +109,7 @@ def test_a_cube_that_the_tool_stays_13_cm_away_from_stays_below_15_percent(
     distance: float, jaw: float, away: float
 ) -> None:
     state = replace(START, distance=distance, jaw=jaw, offset=np.array((away, 0.0)))
-    assert judge_cube(state).progress < 0.15
+    assert judge_bin(state).progress < 0.15
 
 
 @settings(max_examples=200, deadline=None)
@@ -111,7 +117,7 @@ def test_a_cube_that_the_tool_stays_13_cm_away_from_stays_below_15_percent(
 def test_a_cube_in_the_bin_keeps_exactly_1_wherever_the_hand_goes(
     distance: float, jaw: float
 ) -> None:
-    assert judge_cube(replace(DONE, distance=distance, jaw=jaw)).progress == 1.0
+    assert judge_bin(replace(DONE, distance=distance, jaw=jaw)).progress == 1.0
 
 
 @pytest.mark.parametrize(
@@ -125,8 +131,8 @@ def test_a_cube_in_the_bin_keeps_exactly_1_wherever_the_hand_goes(
     ],
     ids=["moving", "hand too near", "above the rim", "on the wall", "still held"],
 )
-def test_what_is_not_quite_in_the_bin_is_no_success(state: CubeState) -> None:
-    verdict = judge_cube(state)
+def test_what_is_not_quite_in_the_bin_is_no_success(state: CarryState) -> None:
+    verdict = judge_bin(state)
     assert not verdict.success
     assert verdict.progress < 1.0
 
@@ -142,7 +148,7 @@ IDLE = {"red": verdict(), "blue": verdict()}
 
 
 def test_a_drop_is_noticed_at_its_step_and_cleared_by_success() -> None:
-    monitor = FailureMonitor("red")
+    monitor = FailureMonitor("red", IDLE)
     assert monitor.update(1, IDLE, 0.08) == "none"
     assert monitor.update(2, IDLE | {"red": verdict(0.5, held=True, lifted=True)}, 0.04) == "none"
     assert monitor.update(3, IDLE, 0.08) == "dropped"
@@ -153,7 +159,7 @@ def test_a_drop_is_noticed_at_its_step_and_cleared_by_success() -> None:
 
 
 def test_another_cube_in_the_hand_is_a_wrong_object_from_the_moment_it_is_lifted() -> None:
-    monitor = FailureMonitor("red")
+    monitor = FailureMonitor("red", IDLE)
     assert monitor.update(1, IDLE | {"blue": verdict(held=True)}, 0.04) == "none"
     assert monitor.update(2, IDLE | {"blue": verdict(held=True, lifted=True)}, 0.04) == (
         "wrong_object"
@@ -163,8 +169,10 @@ def test_another_cube_in_the_hand_is_a_wrong_object_from_the_moment_it_is_lifted
 
 
 def test_fingers_that_meet_without_a_cube_have_missed() -> None:
-    monitor = FailureMonitor("red")
+    monitor = FailureMonitor("red", IDLE)
     assert monitor.update(1, IDLE, 0.02) == "none"
     assert monitor.update(2, IDLE, 0.005) == "missed_grasp"
     assert monitor.update(3, IDLE, 0.08) == "missed_grasp"
-    assert monitor.update(4, IDLE | {"red": verdict(0.3, held=True)}, 0.04) == "none"
+    assert monitor.update(4, IDLE | {"red": verdict(0.3, held=True)}, 0.04) == "missed_grasp"
+    taken = IDLE | {"red": verdict(0.4, held=True, lifted=True)}
+    assert monitor.update(5, taken, 0.04) == "none"

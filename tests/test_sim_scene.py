@@ -12,7 +12,8 @@ from sim import render
 from sim.scene import CAMERAS, TIMESTEP, World, scene_xml
 from sim.seeding import generators
 from sim.tasks import TASKS, latched, make_task
-from sim.tasks.pick_to_bin import APART, BIN, BIN_HALF, COLOURS, HALF, scatter
+from sim.tasks.objects import APART, COLOURS, HALF, scatter
+from sim.tasks.pick_to_bin import BIN, BIN_HALF
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +77,7 @@ def test_every_cube_is_in_both_fixed_views_and_at_least_4_pixels_wide_at_64(worl
     task = make_task("pick_to_bin")
     for seed in range(50):
         world.clear(np.array(world.arm.home))
-        task.reset(world, generators(seed)["layout"])
+        task.reset(world, generators(seed)["layout"], "red")
         world.plain_look()
         world.vary_camera(generators(seed)["camera"])
         world.advance(1)
@@ -90,7 +91,7 @@ def test_every_cube_is_in_both_fixed_views_and_at_least_4_pixels_wide_at_64(worl
 
 def test_cubes_start_13_cm_apart_and_clear_of_the_bin_in_200_layouts() -> None:
     for seed in range(200):
-        spots = scatter(np.random.default_rng(seed))
+        spots = scatter(np.random.default_rng(seed), 4)
         gaps = np.linalg.norm(spots[:, None] - spots[None], axis=-1)[np.triu_indices(4, 1)]
         assert gaps.min() >= APART
         assert (np.abs(spots - BIN).max(axis=1) > BIN_HALF + 2 * HALF).all()

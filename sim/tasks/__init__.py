@@ -1,12 +1,13 @@
-"""What a task is: objects, a reset, instructions and one judgement of the truth.
+"""What a task is: objects, a reset, instructions, one judgement of the truth, and a plan.
 
 A further task is one file beside `pick_to_bin`, and one line in `TASKS`.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Protocol, cast
+from typing import ClassVar, cast
 
 import numpy as np
 from numpy.random import Generator
@@ -14,10 +15,30 @@ from numpy.typing import ArrayLike, NDArray
 
 from robo_reward.errors import InputError
 
+from ..moves import Plan
 from ..scene import World
 
-TASKS = {"pick_to_bin": "PickToBin"}
+TASKS = {
+    "pick_to_bin": "PickToBin",
+    "pick_shape_to_bin": "PickShapeToBin",
+    "stack_two": "StackTwo",
+    "push_to_mark": "PushToMark",
+    "open_drawer": "OpenDrawer",
+    "close_drawer": "CloseDrawer",
+    "press_button": "PressButton",
+    "insert_peg": "InsertPeg",
+    "cube_in_drawer": "CubeInDrawer",
+    "lift_and_return": "LiftAndReturn",
+    "swap_cubes": "SwapCubes",
+}
 """Name of a task, which is its module here, and the class in it."""
+DEFAULT_STEPS = 200
+"""Control steps after which an episode is cut off."""
+STEPS = {"cube_in_drawer": 400, "swap_cubes": 500}
+"""The same for tasks that take longer."""
+
+type Memory = tuple[float, ...]
+"""What a task remembers of an episode, where the state alone does not tell how far it got."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,29 +55,50 @@ class Verdict:
     """Whether the gripper holds what this goal is about."""
     lifted: bool
     """Whether that is clear of the table."""
+    arrived: bool = False
+    """Whether that is where it belongs, so that letting go of it drops nothing."""
 
 
-class Task(Protocol):
-    """Objects on the table, how they start, and what counts as done."""
+class Task(ABC):
+    """Objects on the table, how they start, what counts as done, and how to do it."""
 
-    name: str
-    goals: tuple[str, ...]
-    stages: tuple[str, ...]
+    name: ClassVar[str]
+    """Its name in `TASKS`."""
+    goals: ClassVar[tuple[str, ...]]
+    """What may be asked for, one at a time."""
+    stages: ClassVar[tuple[str, ...]]
+    """Names of the stages of a goal, the last one being done."""
+    carries: ClassVar[int] = 0
+    """How often the plan carries something; 0 where nothing is ever held in the air."""
 
+    @abstractmethod
     def objects_xml(self) -> str:
         """Return the MJCF elements of the task's objects, for ``<worldbody>``."""
 
-    def reset(self, world: World, rng: Generator) -> None:
+    @abstractmethod
+    def reset(self, world: World, rng: Generator, goal: str) -> None:
         """Place the objects at random; the arm is at home already."""
 
-    def judge(self, world: World) -> Mapping[str, Verdict]:
-        """Return the truth about every goal, a pure function of the world's state."""
+    @abstractmethod
+    def judge(self, world: World, memory: Memory) -> Mapping[str, Verdict]:
+        """Return the truth about every goal, a function of state and memory alone."""
 
+    @abstractmethod
     def wordings(self, goal: str) -> tuple[str, ...]:
         """Return the instruction for a goal, the canonical wording first."""
 
+    @abstractmethod
+    def plan(self, world: World, goal: str, rng: Generator) -> Plan:
+        """Yield the stretches that reach a goal from the present state, read as it goes."""
+
+    def remember(self, world: World, memory: Memory | None) -> Memory:
+        """Return the memory after an observation; ``memory`` is None at the first one."""
+        del world, memory
+        return ()
+
     def vary_colour(self, world: World, rng: Generator) -> None:
-        """Vary the colours of the task's own objects."""
+        """Vary the colours of the task's own objects a little, within their colour names."""
+        del world, rng
 
 
 def make_task(name: str) -> Task:

@@ -12,9 +12,16 @@ type FailureMode = Literal["none", "missed_grasp", "dropped", "wrong_object"]
 class FailureMonitor:
     """Remembers what has gone wrong and since when; a success clears it."""
 
-    def __init__(self, goal: str) -> None:
-        """Watch for failures to reach ``goal``."""
-        self._goal, self._carried = goal, False
+    def __init__(self, goal: str, start: Mapping[str, Verdict], *, grasps: bool = True) -> None:
+        """Watch for failures to reach ``goal``.
+
+        Args:
+            goal: What is asked for.
+            start: The truth at the first observation.
+            grasps: Whether the task takes a grasp, so that closed fingers are a missed one.
+        """
+        self._goal, self._grasps, self._carried = goal, grasps, False
+        self._there = {name for name, verdict in start.items() if verdict.arrived}
         self.mode: FailureMode = "none"
         """The failure there is now."""
         self.onset = -1
@@ -23,17 +30,26 @@ class FailureMonitor:
     def update(self, step: int, verdicts: Mapping[str, Verdict], jaw: float) -> FailureMode:
         """Take in the truth after a step, with the jaw's width in metres; return the mode."""
         own = verdicts[self._goal]
-        others = [verdict for goal, verdict in verdicts.items() if goal != self._goal]
         self._carried |= own.held and own.lifted
-        if own.success or own.held:
+        settled = own.arrived and (self._carried or self._goal not in self._there)
+        if own.success or (own.held and own.lifted):
             self._set("none", -1)
-        elif any(other.held and other.lifted for other in others):
+        elif any(self._worked_on(name, verdict) for name, verdict in verdicts.items()):
             self._set("wrong_object", step)
-        elif self._carried and own.stage < 4 and self.mode == "none":
+        elif own.held or settled or self.mode != "none":
+            return self.mode
+        elif self._carried and not own.arrived:
             self._set("dropped", step)
-        elif jaw < 0.01 and self.mode == "none":
+        elif self._grasps and jaw < 0.01:
             self._set("missed_grasp", step)
         return self.mode
+
+    def _worked_on(self, name: str, verdict: Verdict) -> bool:
+        """Return whether something else than the goal is being done or was done."""
+        if name == self._goal:
+            return False
+        newly = verdict.arrived and name not in self._there
+        return (verdict.held and verdict.lifted) or verdict.success or newly
 
     def _set(self, mode: FailureMode, step: int) -> None:
         if mode != self.mode:

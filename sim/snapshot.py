@@ -1,0 +1,72 @@
+"""The full state of an environment, to be restored into any environment of the same task."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .scene import VARIED, World
+from .tasks import Memory
+from .tasks.failures import FailureMonitor
+
+if TYPE_CHECKING:
+    from .env import TabletopEnv
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """All that the rest of an episode depends on; it can be pickled."""
+
+    task: str
+    """Name of the task."""
+    goal: str
+    """What the instruction asks for."""
+    physics: NDArray[np.float64]
+    """MuJoCo's state for integration: positions, velocities, warm start, controls, time."""
+    varied: dict[str, NDArray[Any]]
+    """The fields of the model that a reset may change."""
+    target: tuple[NDArray[np.float64], float, NDArray[np.float64]]
+    """Where the tool is sent, its turn, and the joints last commanded."""
+    memory: Memory
+    """What the task remembers."""
+    monitor: FailureMonitor
+    """What went wrong so far."""
+    steps: int
+    """Control steps since the reset."""
+    succeeded: bool
+    """Whether the goal was ever reached."""
+
+
+def read_physics(world: World) -> NDArray[np.float64]:
+    """Return MuJoCo's integration state of a world."""
+    import mujoco
+
+    spec = mujoco.mjtState.mjSTATE_INTEGRATION
+    state = np.empty(mujoco.mj_stateSize(world.model, spec))
+    mujoco.mj_getState(world.model, world.data, state, spec)
+    return state
+
+
+def write_physics(world: World, state: NDArray[np.float64]) -> None:
+    """Set MuJoCo's integration state of a world, and what is derived from it."""
+    import mujoco
+
+    mujoco.mj_setState(world.model, world.data, state, mujoco.mjtState.mjSTATE_INTEGRATION)
+    mujoco.mj_forward(world.model, world.data)
+
+
+def read_varied(world: World) -> dict[str, NDArray[Any]]:
+    """Return copies of the model's fields that a reset may change."""
+    return {name: getattr(world.model, name).copy() for name in VARIED}
+
+
+def write_varied(world: World, values: dict[str, NDArray[Any]]) -> None:
+    """Set the model's fields that a reset may change."""
+    for name, value in values.items():
+        getattr(world.model, name)[:] = value
+
+
+def belongs(snapshot: Snapshot, env: "TabletopEnv") -> bool:
+    """Return whether a snapshot was taken in an environment of the same task and shape."""
+    return snapshot.task == env.task and snapshot.physics.shape == read_physics(env.world).shape

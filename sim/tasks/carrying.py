@@ -1,0 +1,124 @@
+"""The truth about carrying one thing to where it belongs; most tasks are made of it.
+
+Progress is the sum of reach .15, grasp .10, lift .20, carry .35 and place .20, each part rising
+continuously from 0 to its full weight; a thing that is where it belongs keeps the parts that
+led there, wherever the hand is, and one that is dropped elsewhere loses them.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..moves import beside
+from ..scene import World
+from . import Verdict
+
+STAGES = ("reach", "grasp", "lift", "carry", "place", "done")
+"""Names of the stages of one transport."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """Where a thing belongs, and how it is held; metres."""
+
+    half: float
+    """Half the width of the square in which its centre must be."""
+    edge: float = 0.015
+    """Over how much of the way into that square it counts as entering."""
+    low: float
+    """Height above its first place at or below which it counts as lowered."""
+    floor: float = -1.0
+    """Height below which it is not there whatever its place: under what it belongs on."""
+    carry: float = 0.15
+    """Height above its first place at which lifting counts as complete."""
+    width: float = 0.04
+    """Width of the thing between the pads."""
+    open: float = 0.08
+    """Jaw that is wide open."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CarryState:
+    """All that the truth about one thing depends on; metres and metres per second."""
+
+    distance: float
+    """Tool point to where it is grasped."""
+    jaw: float
+    """Distance between the pads."""
+    gripped: bool
+    """Whether both pads touch it."""
+    height: float
+    """How far it is above the place it had on the table."""
+    offset: NDArray[np.float64]
+    """(2,) its centre from the centre of where it belongs."""
+    speed: float
+    """Its speed."""
+
+
+def judge_carry(state: CarryState, target: Target) -> Verdict:
+    """Return stage, progress and success of bringing one thing to its target."""
+    inside = ramp(target.half - float(np.abs(state.offset).max()), 0.0, target.edge)
+    inside *= state.height >= target.floor
+    near = ramp(-state.distance, -0.05, -0.02)
+    closing = ramp(-state.jaw, -target.open, -target.width - 0.002)
+    lifted = max(ramp(state.height, 0.002, target.carry), inside)
+    away = max(0.0, float(np.linalg.norm(state.offset)) - target.half)
+    under_control = 1.0 if state.gripped else inside
+    lowered = ramp(-state.height, -target.carry, -target.low)
+    clear = ramp(state.distance, 0.03, 0.08)
+    let_go = max(clear, 0.0 if state.gripped else 1.0 - closing)
+    success = bool(min(inside, lowered, clear) == 1.0 and state.speed < 0.05)
+    progress = (
+        0.15 * max(ramp(-state.distance, -0.312, -0.012), inside)
+        + 0.10 * max(near * closing, under_control)
+        + 0.20 * lifted * under_control
+        + 0.35 * lifted * under_control * (1.0 - min(1.0, away / 0.45))
+        + 0.20 * inside * (0.4 * lowered + 0.3 * let_go + 0.3 * clear)
+    )
+    return Verdict(
+        stage=_stage(state, target, success=success, inside=inside, near=near),
+        progress=1.0 if success else min(progress, 0.99),
+        success=success,
+        held=state.gripped,
+        lifted=state.height > 0.01,
+        arrived=inside == 1.0,
+    )
+
+
+def _stage(state: CarryState, target: Target, *, success: bool, inside: float, near: float) -> int:
+    if success:
+        return 5
+    if inside == 1.0:
+        return 4
+    if not state.gripped:
+        return 1 if near > 0.5 else 0
+    return 3 if state.height >= 0.9 * target.carry else 2
+
+
+def ramp(value: float, low: float, high: float) -> float:
+    """Return 0 below ``low``, 1 above ``high``, and a straight line between."""
+    return min(1.0, max(0.0, (value - low) / (high - low)))
+
+
+def read_carry(
+    world: World, body: str, centre: NDArray[np.float64], *, rest: float, grip: float = 0.0
+) -> CarryState:
+    """Return what the truth about a body depends on.
+
+    Args:
+        world: The world.
+        body: Name of the body and of the geom that is grasped.
+        centre: (2,) where it belongs, in metres.
+        rest: Height of its centre where it stands on the table, in metres.
+        grip: Height of the grasp above its centre, in metres.
+    """
+    position = world.position(body)
+    return CarryState(
+        distance=float(np.linalg.norm(world.tool() - beside(position, z=grip))),
+        jaw=world.jaw(),
+        gripped=world.gripped(body),
+        height=float(position[2]) - rest,
+        offset=position[:2] - centre,
+        speed=world.speed(body),
+    )

@@ -1,0 +1,132 @@
+"""Open the named drawer, put the cube into it, and close it: three jobs in a row."""
+
+import numpy as np
+from numpy.random import Generator
+
+from ..moves import Plan, Transport, pick_and_place
+from ..scene import World
+from . import Memory, Task, Verdict
+from .cabinet import (
+    DRAWERS,
+    INNER,
+    OPENED,
+    SHUT,
+    cabinet_xml,
+    close_plan,
+    judge_closing,
+    judge_opening,
+    open_plan,
+    place_cabinet,
+    read_drawer,
+)
+from .carrying import Target, judge_carry, ramp, read_carry
+from .objects import HALF, cube, scatter, shade
+
+CUBE = "red"
+"""Colour of the cube."""
+TARGET = Target(half=INNER[0] - 0.012, edge=0.008, low=0.012, carry=0.11)
+"""In the drawer, down on its floor."""
+
+_AREA = ((0.38, -0.22), (0.58, -0.06))
+_WORDINGS = (
+    "put the cube in the {} drawer and close it",
+    "store the block in the {} drawer, then shut the drawer",
+    "open the {} drawer, place the cube inside and close the drawer",
+    "the cube belongs in the {} drawer; close it afterwards",
+    "put away the cube in the {} drawer",
+)
+
+
+def judge_storing(opening: Verdict, carrying: Verdict, closing: Verdict, out: float) -> Verdict:
+    """Return the truth about the whole from that of its jobs: open .30, carry .45, close .25.
+
+    Args:
+        opening: Of the drawer.
+        carrying: Of the cube into the drawer.
+        closing: Of the drawer, from where it is fully open.
+        out: How far it is out, in metres.
+    """
+    stored = carrying.arrived and not carrying.held
+    success = stored and closing.success
+    if stored:
+        progress = 0.30 + 0.45 * carrying.progress + 0.25 * closing.progress
+        stage = 6 if success else 5
+    elif out >= OPENED:
+        progress = 0.30 + 0.45 * carrying.progress
+        stage = 4 if carrying.stage >= 3 else 3
+    else:
+        progress = 0.30 * opening.progress
+        stage = min(opening.stage, 2)
+    return Verdict(
+        stage=stage,
+        progress=1.0 if success else min(progress, 0.99),
+        success=success,
+        held=opening.held or carrying.held,
+        lifted=(opening.held and opening.lifted) or (carrying.held and carrying.lifted),
+        arrived=stored or (opening.arrived and not carrying.lifted),
+    )
+
+
+class CubeInDrawer(Task):
+    """A cube and two closed drawers; a goal is one of the drawers."""
+
+    name = "cube_in_drawer"
+    goals = tuple(DRAWERS)
+    stages = ("reach handle", "grasp handle", "open", "fetch", "place", "close", "done")
+    carries = 2
+
+    def objects_xml(self) -> str:
+        """Return cabinet and cube as MJCF elements."""
+        return cabinet_xml() + cube("cube", CUBE)
+
+    def reset(self, world: World, rng: Generator, goal: str) -> None:
+        """Put the cabinet near its place, the drawers nearly closed, the cube before it."""
+        place_cabinet(world, rng)
+        for name in DRAWERS:
+            world.set_slide(f"drawer_{name}", float(rng.uniform(0.0, 0.01)))
+        spot = scatter(rng, 1, area=_AREA)[0]
+        world.place("cube", np.append(spot, HALF), float(rng.uniform(-np.pi / 4, np.pi / 4)))
+
+    def remember(self, world: World, memory: Memory | None) -> Memory:
+        """Return how far each drawer was out at the start."""
+        return memory or tuple(world.slide(f"drawer_{name}") for name in DRAWERS)
+
+    def judge(self, world: World, memory: Memory) -> dict[str, Verdict]:
+        """Return the truth about each drawer."""
+        found = {}
+        for name, first in zip(DRAWERS, memory, strict=True):
+            drawer = read_drawer(world, name, first)
+            wide = read_drawer(world, name, OPENED)
+            centre = world.position(f"drawer_{name}")[:2]
+            carrying = judge_carry(read_carry(world, "cube", centre, rest=HALF), TARGET)
+            found[name] = judge_storing(
+                judge_opening(drawer), carrying, judge_closing(wide), drawer.out
+            )
+        return found
+
+    def wordings(self, goal: str) -> tuple[str, ...]:
+        """Return the canonical instruction for a drawer, then four paraphrases."""
+        return tuple(wording.format(goal) for wording in _WORDINGS)
+
+    def plan(self, world: World, goal: str, rng: Generator) -> Plan:
+        """Yield the stretches that open the drawer, fill and close it; what is done is left."""
+        if not self._stored(world, goal):
+            if world.slide(f"drawer_{goal}") < OPENED:
+                yield from open_plan(world, goal, rng)
+            item = Transport(
+                body="cube",
+                drop=lambda: np.append(world.position(f"drawer_{goal}")[:2], 0.055),
+                cruise=float(rng.uniform(0.17, 0.21)),
+            )
+            yield from pick_and_place(world, item, rng)
+        if world.slide(f"drawer_{goal}") > SHUT:
+            yield from close_plan(world, goal, rng)
+
+    def _stored(self, world: World, name: str) -> bool:
+        offset = np.abs(world.position("cube") - world.position(f"drawer_{name}"))[:2]
+        inside = ramp(TARGET.half - float(offset.max()), 0.0, TARGET.edge)
+        return inside == 1.0 and not world.gripped("cube")
+
+    def vary_colour(self, world: World, rng: Generator) -> None:
+        """Vary the shade of the cube a little."""
+        world.model.geom("cube").rgba[:3] *= shade(rng)

@@ -1,0 +1,74 @@
+"""Stack one of three cubes on another."""
+
+from itertools import permutations
+
+import numpy as np
+from numpy.random import Generator
+
+from ..moves import Plan, Transport, pick_and_place
+from ..scene import World
+from . import Memory, Task, Verdict
+from .carrying import STAGES, Target, judge_carry, read_carry
+from .objects import HALF, cube, scatter, shade
+
+CUBES = ("red", "green", "blue")
+"""Colours of the cubes."""
+TARGET = Target(half=HALF, edge=0.008, low=2 * HALF + 0.004, floor=1.5 * HALF, carry=0.12)
+"""On top of another cube."""
+
+_AREA = ((0.37, -0.20), (0.58, 0.16))
+_WORDINGS = (
+    "stack the {} cube on the {} cube",
+    "put the {} block on top of the {} block",
+    "place the {} cube onto the {} one",
+    "build a tower: {} cube above, {} cube below",
+    "set the {} block down on the {} block",
+)
+
+
+class StackTwo(Task):
+    """Three cubes; a goal names the one on top, then the one below."""
+
+    name = "stack_two"
+    goals = tuple(f"{top} on {below}" for top, below in permutations(CUBES, 2))
+    stages = STAGES
+    carries = 1
+
+    def objects_xml(self) -> str:
+        """Return the cubes as MJCF elements."""
+        return "".join(cube(name, name) for name in CUBES)
+
+    def reset(self, world: World, rng: Generator, goal: str) -> None:
+        """Place the cubes at random, apart from each other."""
+        for name, spot in zip(CUBES, scatter(rng, len(CUBES), area=_AREA), strict=True):
+            world.place(name, np.array((*spot, HALF)), float(rng.uniform(-np.pi / 4, np.pi / 4)))
+
+    def judge(self, world: World, memory: Memory) -> dict[str, Verdict]:
+        """Return the truth about each ordered pair."""
+        found = {}
+        for goal in self.goals:
+            top, below = goal.split(" on ")
+            centre = world.position(below)[:2]
+            found[goal] = judge_carry(read_carry(world, top, centre, rest=HALF), TARGET)
+        return found
+
+    def wordings(self, goal: str) -> tuple[str, ...]:
+        """Return the canonical instruction for a pair, then four paraphrases."""
+        return tuple(wording.format(*goal.split(" on ")) for wording in _WORDINGS)
+
+    def plan(self, world: World, goal: str, rng: Generator) -> Plan:
+        """Yield the stretches that put one cube on the other."""
+        top, below = goal.split(" on ")
+        cruise, above = float(rng.uniform(0.17, 0.21)), float(rng.uniform(0.062, 0.066))
+        item = Transport(
+            body=top,
+            drop=lambda: np.append(world.position(below)[:2], above),
+            cruise=cruise,
+            turn=0.0,
+        )
+        return pick_and_place(world, item, rng)
+
+    def vary_colour(self, world: World, rng: Generator) -> None:
+        """Vary the shades of the cubes a little, within their colour names."""
+        for name in CUBES:
+            world.model.geom(name).rgba[:3] *= shade(rng)
