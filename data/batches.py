@@ -54,11 +54,11 @@ class SamplingConfig:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be drawn."""
-        for name in ("episodes", "prefixes", "pairs"):
-            at_least(1, f"sampling {name}", getattr(self, name))
-        at_least(2, "sampling frames", self.frames)
+        least = {"episodes": 1, "frames": 2, "prefixes": 1, "pairs": 1}
         for name, value in asdict(self).items():
-            if isinstance(value, float) and not 0.0 <= value <= 1.0:
+            if name in least:
+                at_least(least[name], f"sampling {name}", value)
+            elif not 0.0 <= value <= 1.0:
                 raise InputError(f"sampling {name} is a probability in [0, 1], got {value}")
 
 

@@ -78,7 +78,9 @@ def replace_folder(root: Path, new: Path) -> None:
         if old.exists():
             old.rename(root)
         raise
-    shutil.rmtree(old, ignore_errors=True)
+    if old.exists():
+        old.rename(new)  # half of it must never be put back
+        shutil.rmtree(new, ignore_errors=True)
 
 
 def put_back(root: Path) -> None:

@@ -104,7 +104,8 @@ class ReferenceFinder:
             return index
         if self.choice == AUTO:
             return self.success(self._texts[index], other_than=index)
-        return int(self.choice) if self.choice not in (NONE, str(index)) else None
+        number = None if self.choice == NONE else int(self.choice)
+        return None if number == index else number
 
     @cached_property
     def _texts(self) -> list[str]:

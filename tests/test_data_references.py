@@ -56,7 +56,7 @@ def test_none_shows_the_own_start_and_no_goal(dataset: LeRobotEpisodes) -> None:
 
 def test_a_number_is_an_episode_for_all_but_itself(dataset: LeRobotEpisodes) -> None:
     """Its own end would look ahead, and the labels say that they do not."""
-    finder = ReferenceFinder(dataset, "1")
+    finder = ReferenceFinder(dataset, "01")
     own = "own first frame, no goal"
     assert [finder.find(index).source for index in range(3)] == ["episode 1", own, "episode 1"]
     assert greys(finder.find(0).references.goal) == shown(1, 11)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -198,6 +199,18 @@ def test_a_kill_while_a_dataset_is_replaced_does_not_lose_the_old_one(
     with writer(tmp_path / "d", overwrite=True) as made:
         made.add_episode(plain_rows(), task=TASK)
     assert [path.name for path in tmp_path.iterdir()] == ["d"]
+
+
+def test_a_kill_while_the_old_dataset_is_removed_does_not_bring_half_of_it_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, new = tmp_path / "d", tmp_path / f"d.partial-{os.getpid()}"
+    for folder in (root, new):
+        (folder / folder.name).mkdir(parents=True)
+    monkeypatch.setattr(shutil, "rmtree", lambda *_, **__: None)
+    replace_folder(root, new)
+    assert [path.name for path in root.iterdir()] == [new.name]
+    assert {path.name for path in tmp_path.iterdir()} == {root.name, new.name}
 
 
 def test_a_dataset_that_cannot_take_its_place_leaves_the_old_one_there(tmp_path: Path) -> None:

@@ -57,7 +57,8 @@ def test_one_seed_gives_one_set_of_weights() -> None:
     ("wrong", "sentence"),
     [
         ({"width": 21}, "width 21 must be a multiple of heads 2"),
-        ({"depth": 0}, "multiple of heads"),
+        ({"depth": 0}, "depth must be at least 1, got 0"),
+        ({"heads": 0}, "heads must be at least 1, got 0"),
         ({"image_size": 8}, "at least 16"),
         ({"history": -1}, "history at least 0"),
     ],
