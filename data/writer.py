@@ -88,7 +88,7 @@ class DatasetWriter:
         Raises:
             OutputError: If the temporary place cannot be made.
         """
-        with written(self.root), _quiet():
+        with written(self.root), quiet():
             self._partial.parent.mkdir(parents=True, exist_ok=True)
             clear_up(self.root)
             shutil.rmtree(self._partial, ignore_errors=True)
@@ -110,7 +110,7 @@ class DatasetWriter:
             if kind is None:
                 self._finish()
             else:  # what went wrong is on its way up; closing may fail for the same reason
-                with suppress(OSError, RuntimeError), _quiet():
+                with suppress(OSError, RuntimeError), quiet():
                     self._dataset.clear_episode_buffer()
                     self._dataset.finalize()
         finally:
@@ -138,12 +138,12 @@ class DatasetWriter:
         if not task.strip():
             raise InputError("an episode was given a blank task; say what the robot should do")
         count = 0
-        with _quiet():
+        with quiet():
             for row in rows:
                 frame = {name: self._value(name, value) for name, value in row.items()}
                 self._await_encoder()
                 try:
-                    with _written(self.root):
+                    with written_by_lerobot(self.root):
                         self._dataset.add_frame({**frame, "task": task})
                 except ValueError as error:
                     raise InputError(
@@ -153,7 +153,7 @@ class DatasetWriter:
                 count += 1
             if count < 2:
                 raise InputError(f"an episode needs at least 2 frames, and this one has {count}")
-            with _written(self.root):
+            with written_by_lerobot(self.root):
                 self._dataset.save_episode()
             self._check_videos(count)
         self._columns.append(dict(columns or {}))
@@ -173,7 +173,13 @@ class DatasetWriter:
             for view, shape in sorted(self._image_shapes.items())
         }
         encoder = {
-            "h264": RGBEncoderConfig(vcodec="h264", crf=23, g=10, preset="veryfast"),
+            "h264": RGBEncoderConfig(
+                vcodec="h264",
+                crf=23,
+                g=10,
+                preset="veryfast",
+                extra_options={"bf": "0"},  # with B-frames, x264 is not deterministic
+            ),
             "av1": RGBEncoderConfig(vcodec="libsvtav1"),
             "images": None,
         }
@@ -188,6 +194,7 @@ class DatasetWriter:
             video_backend="pyav",
             rgb_encoder=encoder[self._storage],
             streaming_encoding=kind == "video",
+            encoder_threads=1,  # with more, the same frames may give other bytes
             encoder_queue_maxsize=QUEUED_FRAMES,
         )
 
@@ -218,15 +225,16 @@ class DatasetWriter:
         if not self._columns:
             raise OutputError(f"no episode was written, so {self.root} was not made")
         text = json.dumps(self._description, indent=2, ensure_ascii=False)
-        with _written(self.root), _quiet():
+        with written_by_lerobot(self.root), quiet():
             self._dataset.finalize()
             _add_episode_columns(self._partial, self._columns)
+            sort_statistics(self._partial)
             (self._partial / OWN_FILE).write_text(text + "\n", encoding="utf-8")
             replace_folder(self.root, self._partial)
 
 
 @contextmanager
-def _written(root: Path) -> Iterator[None]:
+def written_by_lerobot(root: Path) -> Iterator[None]:
     """Turn what LeRobot raises when a disk refuses, in an encoder's thread too, into a sentence.
 
     Raises:
@@ -242,6 +250,12 @@ def _written(root: Path) -> Iterator[None]:
             ) from error
 
 
+def sort_statistics(root: Path) -> None:
+    """Order the statistics of a dataset by name; LeRobot's order changes from run to run."""
+    path = root / "meta/stats.json"
+    path.write_text(json.dumps(json.loads(path.read_text()), indent=4, sort_keys=True))
+
+
 def _add_episode_columns(root: Path, values: list[dict[str, Any]]) -> None:
     """Append per-episode columns to the metadata; episodes without a value get null."""
     names = dict.fromkeys(name for row in values for name in row)
@@ -254,7 +268,7 @@ def _add_episode_columns(root: Path, values: list[dict[str, Any]]) -> None:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep the chatter of LeRobot, its progress bars and the video encoders off the screen."""
     import av
     from datasets import disable_progress_bars, enable_progress_bars

@@ -11,6 +11,8 @@ from robo_reward.errors import InputError, OutputError
 
 QUERY_PERIOD_S = 0.2
 """Between queries; the episodes last five seconds."""
+MIX = "expert=.45 noise=.1 early_release=.15 wrong_object=.15 pause=.05 miss=.1"
+"""Shares of the behaviours, in training and held-out episodes."""
 HELD_OUT_SEED = 1_000_000
 """First seed of the episodes that training never sees; those of training start at 0."""
 
@@ -70,6 +72,7 @@ class Demo:
                 episodes=episodes,
                 seed=seed,
                 image_size=self.image_size,
+                mix=MIX,
                 overwrite=True,
             ).run()
 

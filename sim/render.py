@@ -83,6 +83,22 @@ def require_backend() -> str:
     return backend
 
 
+def graphics_version() -> str:
+    """Return which library draws, and its version: other ones may draw other pixels.
+
+    Raises:
+        RenderError: If nothing can be drawn.
+    """
+    module = __import__(f"mujoco.{require_backend()}", fromlist=["GLContext"])
+    from OpenGL import GL  # after MuJoCo has told it which platform to use
+
+    context = module.GLContext(16, 16)
+    context.make_current()
+    told = [GL.glGetString(name) for name in (GL.GL_RENDERER, GL.GL_VERSION)]
+    context.free()
+    return ", ".join(text.decode() for text in told if text)
+
+
 class Renderer:
     """Draws views of any world that has the geometry of the first one."""
 

@@ -1,10 +1,7 @@
-"""Episodes of scripted behaviours as rows for a dataset; in-process or in several processes."""
+"""Episodes of scripted behaviours as rows for a dataset."""
 
 import math
-import multiprocessing
-from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,9 +12,9 @@ from robo_reward.errors import InputError
 
 from .control import ACTIONS
 from .env import AGENT_POS, Observation, TabletopEnv
-from .experts import BEHAVIOURS, Expert
-from .render import require_backend
+from .experts import BEHAVIOURS, Expert, behaviours
 from .seeding import generators
+from .tasks import Task
 
 type Row = dict[str, Any]
 """Column name → value of one frame; see `features`."""
@@ -81,6 +78,26 @@ def parse_mix(text: str) -> dict[str, float]:
     return {name: weight / total for name, weight in weights.items()}
 
 
+def mix_of(text: str, task: Task, *, default: str) -> dict[str, float]:
+    """Return behaviour → share of a text, or of the default as far as the task knows it.
+
+    Raises:
+        InputError: If the text is unusable, or names what the task does not know.
+    """
+    known = behaviours(task)
+    if not text:
+        shares = {name: share for name, share in parse_mix(default).items() if name in known}
+        return {name: share / sum(shares.values()) for name, share in shares.items()}
+    mix = parse_mix(text)
+    unknown = [name for name in mix if name not in known]
+    if unknown:
+        raise InputError(
+            f"--mix names {unknown[0]}, which {task.name} does not know; there are: "
+            f"{', '.join(known)}"
+        )
+    return mix
+
+
 def assign(mix: Mapping[str, float], episodes: int, seed: int) -> list[str]:
     """Return a behaviour per episode: exact shares (largest remainders), shuffled by ``seed``."""
     wanted = {name: share * episodes for name, share in mix.items()}
@@ -140,45 +157,3 @@ def _row(observation: Observation, info: dict[str, Any], action: NDArray[np.floa
         "truth.is_final": False,
         "truth.goals": info["goals"].astype(np.float32),
     }
-
-
-def rollout_episodes(
-    behaviours: Sequence[str], *, seed: int, image_size: int = 128, workers: int = 1
-) -> Iterator[SimEpisode]:
-    """Yield an episode per behaviour, in order; episode i has the seed ``seed + i``.
-
-    Args:
-        behaviours: One of `sim.experts.BEHAVIOURS` per episode.
-        seed: Seed of the first episode.
-        image_size: Width and height of the views in pixels.
-        workers: Processes that simulate; 1 is this one. The episodes do not depend on it.
-
-    Raises:
-        RenderError: If images cannot be drawn on this machine.
-    """
-    if workers == 1:
-        env = TabletopEnv(image_size=image_size, terminate_on_success=False)
-        for number, behaviour in enumerate(behaviours):
-            yield run_episode(env, behaviour, seed + number)
-        return
-    require_backend()
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, _start_worker, (image_size,)) as pool:
-        waiting: deque[Future[SimEpisode]] = deque()
-        for number, behaviour in enumerate(behaviours):
-            waiting.append(pool.submit(_work, behaviour, seed + number))
-            if len(waiting) > 2 * workers:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-
-
-_WORKER: dict[str, TabletopEnv] = {}
-
-
-def _start_worker(image_size: int) -> None:
-    _WORKER["env"] = TabletopEnv(image_size=image_size, terminate_on_success=False)
-
-
-def _work(behaviour: str, seed: int) -> SimEpisode:
-    return run_episode(_WORKER["env"], behaviour, seed)

@@ -12,6 +12,8 @@ class ArmDescription:
     the fingers open.
     """
 
+    name: str
+    """What datasets call the robot."""
     worldbody: str
     """``<body>`` element of the base, for ``<worldbody>``; the base stands at the origin."""
     equality: str

@@ -64,6 +64,7 @@ def panda() -> ArmDescription:
     """
     joints = tuple(f"joint{number}" for number in range(1, 8))
     return ArmDescription(
+        name="panda",
         worldbody=_base(),
         equality=(
             '<joint joint1="finger_left" joint2="finger_right" '
