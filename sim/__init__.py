@@ -17,6 +17,7 @@ for _name, _id in IDS.items():
     gymnasium.register(
         id=_id,
         entry_point="sim.env:TabletopEnv",
+        vector_entry_point="sim.vector:make_vector",
         max_episode_steps=STEPS.get(_name, DEFAULT_STEPS),
         kwargs={"task": _name},
     )

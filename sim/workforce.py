@@ -34,7 +34,7 @@ class _Worker:
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
         self.process = context.Process(target=_serve, args=(theirs, work), daemon=True)
-        with _single_threaded():
+        with single_threaded():
             self.process.start()
         theirs.close()
         self.job: int | None = None
@@ -161,7 +161,7 @@ def _serve(pipe: Connection, work: Callable[[Any], Any]) -> None:
 
 
 @contextmanager
-def _single_threaded() -> Iterator[None]:
+def single_threaded() -> Iterator[None]:
     """Let processes that start now use one thread each: there are as many as cores."""
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     before = {name: os.environ.get(name) for name in names}
