@@ -1,11 +1,12 @@
 """MuJoCo tasks that know the truth, scripted experts, and collection of episodes.
 
-Importing this package registers the tasks with Gymnasium by name; MuJoCo itself is imported
-when the first environment is made.
+Importing this package registers the tasks with Gymnasium by name, Meta-World's among them;
+MuJoCo itself is imported when the first environment is made.
 """
 
 import gymnasium
 
+from . import metaworld as metaworld
 from .tasks import DEFAULT_STEPS, STEPS, TASKS
 
 PREFIX = "robo_reward/"

@@ -75,11 +75,11 @@ class ArmControl:
         self._world.command(self._joints, opening)
 
 
-def reject(action: NDArray[np.float64], step: int) -> str:
+def reject(action: NDArray[np.float64], step: int, names: tuple[str, ...] = ACTIONS) -> str:
     """Return why an action cannot be carried out at a step, or nothing if it can."""
     bad = [
         f"{name} is {value}"
-        for name, value in zip(ACTIONS, action, strict=True)
+        for name, value in zip(names, action, strict=True)
         if not np.isfinite(value)
     ]
     return f"at step {step} {', '.join(bad)}: actions must be finite" if bad else ""
