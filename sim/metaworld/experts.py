@@ -1,8 +1,8 @@
 """Meta-World's scripted policies, followed well or spoilt on purpose.
 
 The policies look at the state and answer with the next action, so one that was interrupted goes
-on from where things are; mostly, but not always, it still succeeds. Every episode ends with the hand still: a success at least
-`sim.metaworld.experts.IDLE` steps after it, a failure when patience runs out.
+on from where things are; mostly, but not always, it still succeeds. Every episode ends with the
+hand still: a success at least `IDLE` steps after it, a failure when patience runs out.
 """
 
 import math

@@ -13,8 +13,9 @@ a constant). So progress is made of two shares that mean the same everywhere:
 Progress = .35 max(reach, move) + .65 move, at most .99 before success; from the first success
 on it is 1, since success is latched. It falls when work is undone. It is a measure of distance:
 it does not know of detours that a task demands, so it may stand still or fall on the way over a
-wall, and it jumps where success takes less than the whole way. In ``stick-push`` the benchmark
-rewards lifting the stick, and move stays at 0 until then.
+wall, and it jumps where success takes less than the whole way. ``stick-push`` is odd in version
+3.1.1: the container slides to its goal by itself, and lifting the stick is a success; move stays
+at 0 until then.
 """
 
 from collections.abc import Mapping
