@@ -56,7 +56,6 @@ class Screen:
             while len(self._scenes) >= KEPT:
                 self._scenes.popitem(last=False)[1][0].free()
             loaded = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
-            mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, loaded)
             loaded.readDepthMap = mujoco.mjtDepthMap.mjDEPTH_ZEROFAR
             scene = mujoco.MjvScene(model, _GEOMS)
             for flag in ("SHADOW", "REFLECTION", "HAZE", "SKYBOX"):
@@ -73,6 +72,7 @@ class Screen:
 
         self._context.make_current()
         loaded, scene = self._load(model, scene_file)
+        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, loaded)
         area, option, camera = mujoco.MjrRect(0, 0, size, size), mujoco.MjvOption(), _camera()
         images = {}
         for view in views:
