@@ -103,6 +103,20 @@ def test_the_prefix_may_be_given_and_the_only_goal_is_the_task() -> None:
         rules.wordings("push")
 
 
+def test_what_is_said_about_single_tasks_is_said_about_tasks_that_exist() -> None:
+    from sim.metaworld import rules
+
+    assert set(rules._SOURCES) <= set(TASKS)
+    assert set(TASKS) >= rules._CARRIED
+    assert {make_rules(name).source for name in TASKS} == {
+        "in_place",
+        "obj_to_target",
+        "goal",
+        "height",
+        "hand",
+    }
+
+
 def at(hand: float, way: float, *, height: float = 0.0, success: bool = False) -> Measured:
     return Measured(hand=hand, way=way, height=height, success=success)
 
@@ -257,6 +271,17 @@ def test_the_same_seed_gives_the_same_episode_whatever_came_before(
     assert not np.array_equal(runs[0][1], runs[1][1])
 
 
+def test_numpys_global_state_is_neither_read_nor_changed(envs: dict[str, MetaWorldEnv]) -> None:
+    env, goals = envs["pick-place"], []
+    for number in (1, 2):
+        np.random.seed(number)
+        before = np.random.get_state()[1]
+        env.reset(seed=8)
+        assert np.array_equal(np.random.get_state()[1], before)
+        goals.append(env.sensed[-3:].copy())
+    assert np.array_equal(*goals)
+
+
 def test_resets_without_a_seed_differ(envs: dict[str, MetaWorldEnv]) -> None:
     env = envs["reach"]
     env.reset(seed=1)
@@ -402,6 +427,45 @@ def test_the_noise_has_a_stream_of_its_own(envs: dict[str, MetaWorldEnv]) -> Non
         first.append(next(expert.actions()))
     assert np.array_equal(first[0], first[1])
     assert not np.array_equal(first[0], first[2])
+
+
+@pytest.mark.parametrize("name", ["door-close", "assembly", "disassemble", "reach-wall", "soccer"])
+def test_progress_rises_with_the_work_however_it_is_measured(name: str) -> None:
+    from scipy.stats import spearmanr
+
+    env = make_env(name, pixels=False)
+    infos = play(env, "expert", 0)
+    done = [bool(info["is_success"]) for info in infos].index(True)
+    curve = progress(infos)[: done + 1]
+    assert spearmanr(curve, np.arange(done + 1)).statistic > 0.8
+    assert np.all((curve >= 0) & (curve <= 1))
+    stages = [STAGES.index(str(info["stage_name"])) for info in infos]
+    assert stages == [info["stage"] for info in infos]
+    assert stages[0] == 0
+
+
+def test_stopping_holds_the_hand_still_where_it_is(envs: dict[str, MetaWorldEnv]) -> None:
+    env = envs["drawer-open"]
+    env.reset(seed=0)
+    streams = generators(0)
+    expert = Expert(env, "stop", rng=streams["expert"], noise_rng=streams["noise"])
+    actions = []
+    for action in expert.actions():
+        actions.append(action)
+        env.step(action)
+    last = np.array(actions[-IDLE:])
+    assert not last[:, :3].any()
+    assert np.all(last[:, 3] == actions[-IDLE - 1][3]), "the hand stays as it was"
+    assert not env.verdicts[env.goal].success
+
+
+def test_a_success_that_comes_while_holding_still_is_followed_by_as_many_steps(
+    envs: dict[str, MetaWorldEnv],
+) -> None:
+    runs = [play(envs["door-close"], "stop", seed) for seed in range(12)]
+    for infos in runs:
+        done = [bool(info["is_success"]) for info in infos]
+        assert not any(done) or len(done) - 1 - done.index(True) >= IDLE
 
 
 # --- in full ------------------------------------------------------------------------------------
