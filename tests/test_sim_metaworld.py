@@ -397,6 +397,23 @@ def test_an_interrupted_expert_takes_longer_and_succeeds(
         assert np.diff(progress(longer)).min() < 0
 
 
+def test_the_collector_plays_it_as_it_plays_our_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    from sim import rollouts
+
+    monkeypatch.setattr(rollouts, "Expert", Expert)
+    env = make_env("reach", image_size=16)
+    episode = rollouts.run_episode(env, "expert", 3)  # type: ignore[arg-type]
+    assert episode.task == "move the hand to the goal"
+    assert episode.columns["failure_mode"] == "none"
+    first, last = episode.rows[0], episode.rows[-1]
+    assert {f"observation.images.{view}" for view in VIEWS} < set(first)
+    assert first["observation.state"].shape == first["action"].shape == (4,)
+    assert (first["truth.progress"], last["truth.progress"]) == (0.0, 1.0)
+    assert last["truth.is_final"]
+    assert last["truth.goals"].shape == (1,)
+    assert sum(row["truth.progress"] == 1.0 for row in episode.rows) > 10
+
+
 def test_no_behaviour_goes_on_for_ever(envs: dict[str, MetaWorldEnv]) -> None:
     env = envs["door-close"]
     for behaviour in behaviours(env.rules):

@@ -26,6 +26,8 @@ FPS = 80
 """Control steps in one second."""
 MAX_STEPS = 500
 """Control steps after which an episode is cut off, as in the benchmark."""
+ROBOT = "sawyer"
+"""Name of the arm."""
 ACTIONS = ("x", "y", "z", "gripper")
 """Parts of an action: the hand's way, 1 being 1 cm, and the fingers, 1 closed and -1 open."""
 AGENT_POS = ("x", "y", "z", "opening")
