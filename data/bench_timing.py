@@ -90,18 +90,18 @@ def report(title: str, ways: tuple[str, str], rows: list[Row]) -> None:
 
 
 def write_figures(path: Path | None, figures: Mapping[str, float]) -> None:
-    """Write the figures as JSON, whole or not at all, and say where; nothing without a path.
+    """Write the figures as JSON, NaN as null, and say where; nothing without a path.
 
     Raises:
         OutputError: If the file cannot be written.
     """
     if path is None:
         return
-    from robo_reward.files import write_atomically
+    from robo_reward.files import finite, write_atomically
 
     from .places import written
 
     with written(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, (json.dumps(figures, indent=1) + "\n").encode())
+        write_atomically(path, (json.dumps(finite(figures), indent=1) + "\n").encode())
     print(f"figures: {path}")

@@ -126,7 +126,8 @@ class TabletopEnv(gym.Env[Observation, NDArray[np.float32]]):
 
         Args:
             seed: Seed of the whole episode; drawn from the last one if None.
-            options: ``{"goal": name}`` chooses the goal.
+            options: ``{"goal": name}`` chooses the goal; what LeRobot tells its own environments
+                (``lerobot_…``) is passed over.
 
         Raises:
             InputError: If an option or the goal does not exist.
@@ -146,7 +147,7 @@ class TabletopEnv(gym.Env[Observation, NDArray[np.float32]]):
 
     def _choose_goal(self, rng: Generator, options: dict[str, Any]) -> str:
         drawn = str(rng.choice(self.rules.goals))
-        unknown = set(options) - {"goal"}
+        unknown = {name for name in options if not name.startswith("lerobot_")} - {"goal"}
         goal = options.get("goal", drawn)
         if unknown or goal not in self.rules.goals:
             raise InputError(

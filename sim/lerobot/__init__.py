@@ -1,0 +1,1 @@
+"""What LeRobot's own programs find by ``--discover_packages_path=sim.lerobot``."""
