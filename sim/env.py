@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from robo_reward.errors import InputError
 
 from .control import ACTIONS, ArmControl, reject
+from .looks import vary, vary_height
 from .render import check_render_every, check_size, renderer
 from .scene import CAMERAS, TIMESTEP, World
 from .seeding import Concern, generators
@@ -158,16 +159,12 @@ class TabletopEnv(gym.Env[Observation, NDArray[np.float32]]):
 
     def _place(self, streams: dict[Concern, Generator]) -> None:
         layout = streams["layout"]
-        self.world.clear(self.control.home(layout.uniform(-_HOME_JITTER, _HOME_JITTER)))
         self.world.plain_look()
+        if "height" in self._variety:
+            vary_height(self.world, streams["height"])
+        self.world.clear(self.control.home(layout.uniform(-_HOME_JITTER, _HOME_JITTER)))
         self.rules.reset(self.world, layout, self.goal)
-        if "colour" in self._variety:
-            self.world.vary_colour(streams["colour"])
-            self.rules.vary_colour(self.world, streams["colour"])
-        if "light" in self._variety:
-            self.world.vary_light(streams["light"])
-        if "camera" in self._variety:
-            self.world.vary_camera(streams["camera"])
+        vary(self.world, self.rules, self._variety, streams)
         self.world.advance(SUBSTEPS)
 
     def step(

@@ -111,6 +111,7 @@ class Renderer:
         self._context.make_current()
         self._gl = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._gl)
+        _sample_coarsely(self._gl.texture[: model.ntex])
         self._gl.readDepthMap = mujoco.mjtDepthMap.mjDEPTH_ZEROFAR
         self._scene = mujoco.MjvScene(model, 200)
         for flag in ("SHADOW", "REFLECTION", "HAZE", "SKYBOX"):
@@ -149,6 +150,16 @@ class Renderer:
             mujoco.mjr_readPixels(image, None, area, self._gl)
             images[name] = image[::-1].copy()
         return images
+
+
+def _sample_coarsely(textures: NDArray[np.int32]) -> None:
+    """Take the nearest texel; filtering over mipmaps would make textures four times as dear."""
+    from OpenGL import GL
+
+    for texture in textures:
+        GL.glBindTexture(GL.GL_TEXTURE_2D, int(texture))
+        for side in (GL.GL_TEXTURE_MIN_FILTER, GL.GL_TEXTURE_MAG_FILTER):
+            GL.glTexParameteri(GL.GL_TEXTURE_2D, side, GL.GL_NEAREST)
 
 
 @cache

@@ -8,11 +8,13 @@ multisampling, coarse primitives, and a floor whose third size (a grid pitch) is
 from collections.abc import Iterable
 
 import numpy as np
-from numpy.random import Generator
 from numpy.typing import NDArray
 
 from robo_reward.arms import ArmDescription
 from robo_reward.arms.panda import panda
+
+from .distractors import distractors_xml
+from .surfaces import surfaces_xml
 
 type Floats = NDArray[np.float64]
 """An array of double precision."""
@@ -21,10 +23,10 @@ TIMESTEP = 0.002
 """Physics step in seconds; 4 ms loses grasps."""
 CAMERAS = ("front", "side", "wrist")
 """Names of the three views."""
+FIXED_VIEWS = ("front", "side")
+"""Those that stand beside the table."""
 
-LOOK = ("geom_rgba", "light_diffuse", "light_dir", "cam_pos")
-"""Fields of the model that say how a scene looks."""
-VARIED = (*LOOK, "body_pos")
+VARIED = ("geom_rgba", "geom_matid", "light_diffuse", "light_dir", "cam_pos", "body_pos")
 """Fields of the model that a reset may change."""
 
 _FRAME = """
@@ -38,15 +40,17 @@ _FRAME = """
     <headlight ambient="0.35 0.35 0.35" diffuse="0.3 0.3 0.3" specular="0 0 0"/>
     <map znear="0.01" zfar="20"/>
   </visual>
+  <asset>{surfaces}</asset>
   <worldbody>
     <light name="lamp" pos="0.6 -0.4 1.6" dir="-0.1 0.25 -1" directional="true"
            castshadow="false" diffuse="0.55 0.55 0.55" specular="0.1 0.1 0.1"/>
-    <geom name="floor" type="plane" size="6 6 3" pos="0 0 -0.4" rgba="0.45 0.47 0.50 1"/>
     <geom name="table" type="box" size="0.55 0.65 0.02" pos="0.4 0 -0.02"
           rgba="0.78 0.76 0.72 1" friction="0.9 0.01 0.0005"/>
+    <geom name="floor" type="plane" size="6 6 3" pos="0 0 -0.4" rgba="0.45 0.47 0.50 1"/>
     {cameras}
     {arm}
     {objects}
+    {distractors}
   </worldbody>
   <equality>{equality}</equality>
   <tendon>{tendon}</tendon>
@@ -71,6 +75,8 @@ def scene_xml(objects: str, arm: ArmDescription | None = None) -> str:
         cameras="\n".join(_camera(name) for name in _VIEWS),
         arm=arm.worldbody,
         objects=objects,
+        surfaces=surfaces_xml(),
+        distractors=distractors_xml(),
         equality=arm.equality,
         tendon=arm.tendon,
         actuator=arm.actuator,
@@ -102,6 +108,8 @@ class World:
         """The compiled ``mujoco.MjModel``, of this world alone."""
         self.data = mujoco.MjData(self.model)
         """The state, a ``mujoco.MjData``."""
+        self.bystander_area = ((0.28, -0.30), (0.66, 0.34))
+        """Corners of where distractors may stand, in metres."""
         self._site = self.model.site(self.arm.tool_site).id
         self._pads = np.array([self.model.geom(name).id for name in self.arm.pads])
         self._joints = np.array([self.model.joint(name).qposadr[0] for name in self.arm.joints])
@@ -110,7 +118,7 @@ class World:
         )
         self._servos = np.array([self.model.actuator(name).id for name in self.arm.joints])
         self._gripper = self.model.actuator(self.arm.gripper_actuator).id
-        self._look = {name: getattr(self.model, name).copy() for name in LOOK}
+        self._plain = {name: getattr(self.model, name).copy() for name in VARIED}
 
     def clear(self, joints: Floats) -> None:
         """Bring everything to its first state, the arm to ``joints`` (7,), the jaw open."""
@@ -133,11 +141,23 @@ class World:
         mujoco.mj_step(self.model, self.data, steps)
         mujoco.mj_forward(self.model, self.data)
 
+    def locate(self) -> None:
+        """Bring positions up to date with what was placed, without a step in time."""
+        import mujoco
+
+        mujoco.mj_kinematics(self.model, self.data)
+
     def place(self, body: str, position: Floats, yaw: float) -> None:
         """Put a free body at ``position`` (3,) in metres, turned by ``yaw`` in radians."""
         address = self.model.joint(body).qposadr[0]
         self.data.qpos[address : address + 3] = position
         self.data.qpos[address + 3 : address + 7] = (np.cos(yaw / 2), 0, 0, np.sin(yaw / 2))
+
+    def stand(self, body: str, position: Floats, yaw: float) -> None:
+        """Stand a mocap body at ``position`` (3,) in metres, turned by ``yaw`` in radians."""
+        number = self.model.body(body).mocapid[0]
+        self.data.mocap_pos[number] = position
+        self.data.mocap_quat[number] = (np.cos(yaw / 2), 0, 0, np.sin(yaw / 2))
 
     def put(self, body: str, spot: Floats) -> None:
         """Move a body that stands still to ``spot`` (2,) on the table, in metres."""
@@ -186,25 +206,7 @@ class World:
         touching = pairs[(pairs == self.model.geom(geom).id).any(axis=1)]
         return all((touching == pad).any() for pad in self._pads)
 
-    def vary_colour(self, rng: Generator) -> None:
-        """Vary the colours of table and floor."""
-        for name in ("floor", "table"):
-            shade = rng.uniform(0.85, 1.1) * rng.uniform(0.95, 1.05, 3)
-            self.model.geom(name).rgba[:3] *= shade
-
-    def vary_light(self, rng: Generator) -> None:
-        """Vary brightness and direction of the lamp."""
-        model = self.model
-        model.light_diffuse[0] *= rng.uniform(0.8, 1.2)
-        model.light_dir[0] += rng.uniform(-0.2, 0.2, 3)
-        model.light_dir[0] /= np.linalg.norm(model.light_dir[0])
-
-    def vary_camera(self, rng: Generator) -> None:
-        """Move each fixed camera by up to a centimetre along each axis."""
-        for name in _VIEWS:
-            self.model.camera(name).pos += rng.uniform(-0.01, 0.01, 3)
-
     def plain_look(self) -> None:
-        """Undo every variation."""
-        for name, value in self._look.items():
+        """Undo whatever a reset has changed in the model: every variation, every `put`."""
+        for name, value in self._plain.items():
             getattr(self.model, name)[:] = value

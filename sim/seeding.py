@@ -5,7 +5,18 @@ from typing import Literal
 import numpy as np
 from numpy.random import Generator, SeedSequence
 
-type Concern = Literal["layout", "colour", "goal", "expert", "noise", "light", "camera"]
+type Concern = Literal[
+    "layout",
+    "colour",
+    "goal",
+    "expert",
+    "noise",
+    "light",
+    "camera",
+    "texture",
+    "distractors",
+    "height",
+]
 """What draws random numbers of its own."""
 
 _CONCERNS: tuple[Concern, ...] = (
@@ -16,6 +27,9 @@ _CONCERNS: tuple[Concern, ...] = (
     "noise",
     "light",
     "camera",
+    "texture",
+    "distractors",
+    "height",
 )
 
 

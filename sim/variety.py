@@ -5,10 +5,12 @@ from typing import Literal, get_args
 
 from robo_reward.errors import InputError
 
-type Variation = Literal["colour", "light", "camera"]
+type Variation = Literal["colour", "light", "camera", "texture", "distractors", "height"]
 """What may vary from reset to reset beside the layout."""
-VARIETY: tuple[Variation, ...] = get_args(Variation.__value__)
+ALL: tuple[Variation, ...] = get_args(Variation.__value__)
 """All of it."""
+VARIETY: tuple[Variation, ...] = ("colour", "light", "camera")
+"""What varies unless told otherwise."""
 
 
 def check_variety(variety: Sequence[str]) -> frozenset[str]:
@@ -17,7 +19,7 @@ def check_variety(variety: Sequence[str]) -> frozenset[str]:
     Raises:
         InputError: If there is no such variation; the message lists those there are.
     """
-    unknown = sorted(set(variety) - set(VARIETY))
+    unknown = sorted(set(variety) - set(ALL))
     if unknown:
-        raise InputError(f"there is no variation {unknown[0]!r}; there are: {', '.join(VARIETY)}")
+        raise InputError(f"there is no variation {unknown[0]!r}; there are: {', '.join(ALL)}")
     return frozenset(variety)

@@ -1,7 +1,7 @@
 """The environment: Gymnasium's contract, seeds, and what it reports."""
 
 import pickle
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import gymnasium as gym
 import numpy as np
@@ -11,10 +11,10 @@ from robo_reward.errors import InputError
 from sim import IDS
 from sim.env import FPS, TabletopEnv
 from sim.experts import Expert
-from sim.scene import CAMERAS
+from sim.scene import CAMERAS, World
 from sim.seeding import generators
 from sim.tasks.pick_to_bin import COLOURS
-from sim.variety import VARIETY
+from sim.variety import ALL, Variation
 
 STILL = np.zeros(5, np.float32)
 
@@ -84,28 +84,38 @@ def test_another_seed_gives_another_layout(blind: TabletopEnv) -> None:
     assert np.abs(np.subtract(*places)).max() > 0.01
 
 
-LOOKS = {
-    "colour": ("geom_rgba",),
-    "light": ("light_diffuse", "light_dir"),
-    "camera": ("cam_pos",),
+LOOKS: dict[str, Callable[[World], object]] = {
+    "colour": lambda world: world.model.geom_rgba[: world.model.geom("stick").id],
+    "light": lambda world: (world.model.light_diffuse, world.model.light_dir),
+    "camera": lambda world: world.model.cam_pos,
+    "texture": lambda world: world.model.geom_matid,
+    "distractors": lambda world: world.data.mocap_pos,
+    "height": lambda world: world.model.body_pos,
 }
 
 
-@pytest.mark.parametrize("off", VARIETY)
-def test_turning_one_variation_off_moves_nothing_else(seeing: TabletopEnv, off: str) -> None:
-    less = TabletopEnv(image_size=32, variety=[name for name in VARIETY if name != off])
+@pytest.mark.parametrize("off", ALL)
+def test_turning_one_variation_off_moves_nothing_else(off: Variation) -> None:
+    full = TabletopEnv(image_size=64, variety=ALL)
+    less = TabletopEnv(image_size=64, variety=[name for name in ALL if name != off])
+    moved, seen = {name: 0 for name in ALL}, 0
     for seed in range(5):
-        first, info = seeing.reset(seed=seed)
+        first, info = full.reset(seed=seed)
         second, other = less.reset(seed=seed)
-        assert np.array_equal(seeing.world.data.qpos, less.world.data.qpos)
+        for name in COLOURS:
+            assert np.array_equal(full.world.position(name), less.world.position(name))
+        if off != "height":
+            assert np.array_equal(full.world.data.qpos, less.world.data.qpos)
         assert info["goal"] == other["goal"]
-        assert not np.array_equal(first["pixels"]["front"], second["pixels"]["front"])
-        for name, arrays in LOOKS.items():
-            for array in arrays:
-                same = np.array_equal(
-                    getattr(seeing.world.model, array), getattr(less.world.model, array)
-                )
-                assert same == (name != off), array
+        for name, read in LOOKS.items():
+            moved[name] += not _same(read(full.world), read(less.world))
+        seen += not np.array_equal(first["pixels"]["front"], second["pixels"]["front"])
+    assert seen >= 2
+    assert {name for name, count in moved.items() if count} == {off}
+
+
+def _same(first: object, second: object) -> bool:
+    return pickle.dumps(first) == pickle.dumps(second)
 
 
 def test_an_unknown_variation_is_refused_with_a_list_of_those_there_are() -> None:

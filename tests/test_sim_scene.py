@@ -9,6 +9,7 @@ import pytest
 
 from robo_reward.errors import InputError
 from sim import render
+from sim.looks import vary_camera
 from sim.scene import CAMERAS, TIMESTEP, World, scene_xml
 from sim.seeding import generators
 from sim.tasks import TASKS, latched, make_task
@@ -33,8 +34,9 @@ def test_the_compiled_model_keeps_every_rule_of_fast_drawing(world: World) -> No
     assert not model.mat_reflectance.any()
     planes = model.geom_type == mujoco.mjtGeom.mjGEOM_PLANE
     assert (model.geom_size[planes, 2] >= 1).all()
-    assert model.nmesh == model.ntex == 0
-    assert model.ngeom <= 40
+    assert model.nmesh == 0
+    assert model.tex_width.max() <= 64
+    assert model.ngeom <= 50
 
 
 def test_physics_runs_at_2_ms_with_implicitfast_and_dense_jacobians(world: World) -> None:
@@ -76,10 +78,10 @@ def test_every_cube_is_in_both_fixed_views_and_at_least_4_pixels_wide_at_64(worl
     widths: dict[str, list[float]] = {"front": [], "side": []}
     task = make_task("pick_to_bin")
     for seed in range(50):
+        world.plain_look()
         world.clear(np.array(world.arm.home))
         task.reset(world, generators(seed)["layout"], "red")
-        world.plain_look()
-        world.vary_camera(generators(seed)["camera"])
+        vary_camera(world, generators(seed)["camera"])
         world.advance(1)
         for camera, found in widths.items():
             found += [width_in_pixels(world, camera, name, 64) for name in COLOURS]
@@ -107,7 +109,7 @@ def test_the_scene_has_three_cameras_and_takes_any_objects() -> None:
 def test_generators_of_one_seed_differ_from_each_other_and_repeat() -> None:
     first, again = generators(3), generators(3)
     draws = {name: rng.random() for name, rng in first.items()}
-    assert len(set(draws.values())) == len(draws) == 7
+    assert len(set(draws.values())) == len(draws) == 10
     assert draws == {name: rng.random() for name, rng in again.items()}
 
 

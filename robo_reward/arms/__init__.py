@@ -16,6 +16,8 @@ class ArmDescription:
     """What datasets call the robot."""
     worldbody: str
     """``<body>`` element of the base, for ``<worldbody>``; the base stands at the origin."""
+    base: str
+    """Name of the base's body; its height above the origin may be changed."""
     equality: str
     """Elements for ``<equality>``."""
     tendon: str

@@ -66,6 +66,7 @@ def panda() -> ArmDescription:
     return ArmDescription(
         name="panda",
         worldbody=_base(),
+        base="arm_base",
         equality=(
             '<joint joint1="finger_left" joint2="finger_right" '
             'solimp="0.95 0.99 0.001" solref="0.005 1"/>'
@@ -107,7 +108,7 @@ def _base() -> str:
     for number in range(7, 0, -1):
         inner = _link(number, inner)
     return (
-        f'<body name="arm_base"><geom type="cylinder" size="0.09 0.07" pos="-0.02 0 0.07" '
+        f'<body name="arm_base"><geom type="cylinder" size="0.09 0.085" pos="-0.02 0 0.055" '
         f"{_VISUAL} {_DARK}/>{inner}</body>"
     )
 

@@ -96,6 +96,15 @@ class Task(ABC):
         del world, memory
         return ()
 
+    def ways(self, world: World) -> NDArray[np.float64]:
+        """Return the ways (n, 2, 2) that the hand takes low above the table, in metres.
+
+        Nothing else may stand there; that the hand comes down on the task's things from above
+        goes without saying.
+        """
+        del world
+        return np.zeros((0, 2, 2))
+
     def vary_colour(self, world: World, rng: Generator) -> None:
         """Vary the colours of the task's own objects a little, within their colour names."""
         del world, rng

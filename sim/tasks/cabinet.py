@@ -24,6 +24,7 @@ _MIDDLE = np.array((0.48, 0.27))
 _FRONT = -0.075
 _POST = _FRONT - 0.064
 _GRIP_HEIGHT = 0.055
+_BEFORE = TRAVEL + 0.08
 _HANDS = 0.018  # half a handle and half the closed hand
 
 
@@ -72,6 +73,12 @@ def place_cabinet(world: World, rng: Generator) -> None:
 def handle(world: World, name: str) -> NDArray[np.float64]:
     """Return where the tool grasps the handle of a drawer, (3,) in metres."""
     return beside(world.position(f"drawer_{name}"), y=_POST, z=_GRIP_HEIGHT)
+
+
+def drawer_ways(world: World) -> NDArray[np.float64]:
+    """Return the ways (2, 2, 2) of hand and handle before each drawer, in metres."""
+    handles = [handle(world, name)[:2] for name in DRAWERS]
+    return np.array([(spot, spot - (0.0, _BEFORE)) for spot in handles])
 
 
 @dataclass(frozen=True, kw_only=True)

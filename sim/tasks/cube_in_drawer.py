@@ -2,6 +2,7 @@
 
 import numpy as np
 from numpy.random import Generator
+from numpy.typing import NDArray
 
 from ..moves import Plan, Transport, pick_and_place
 from ..scene import World
@@ -13,6 +14,7 @@ from .cabinet import (
     SHUT,
     cabinet_xml,
     close_plan,
+    drawer_ways,
     judge_closing,
     judge_opening,
     open_plan,
@@ -107,6 +109,10 @@ class CubeInDrawer(Task):
     def wordings(self, goal: str) -> tuple[str, ...]:
         """Return the canonical instruction for a drawer, then four paraphrases."""
         return tuple(wording.format(goal) for wording in _WORDINGS)
+
+    def ways(self, world: World) -> NDArray[np.float64]:
+        """Return the ways of the hand before the drawers, (2, 2, 2) in metres."""
+        return drawer_ways(world)
 
     def plan(self, world: World, goal: str, rng: Generator) -> Plan:
         """Yield the stretches that open the drawer, fill and close it; what is done is left."""

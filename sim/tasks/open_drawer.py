@@ -1,11 +1,21 @@
 """Open the named one of two drawers by its handle."""
 
+import numpy as np
 from numpy.random import Generator
+from numpy.typing import NDArray
 
 from ..moves import Plan
 from ..scene import World
 from . import Memory, Task, Verdict
-from .cabinet import DRAWERS, cabinet_xml, judge_opening, open_plan, place_cabinet, read_drawer
+from .cabinet import (
+    DRAWERS,
+    cabinet_xml,
+    drawer_ways,
+    judge_opening,
+    open_plan,
+    place_cabinet,
+    read_drawer,
+)
 
 _WORDINGS = (
     "open the {} drawer",
@@ -48,6 +58,10 @@ class OpenDrawer(Task):
     def wordings(self, goal: str) -> tuple[str, ...]:
         """Return the canonical instruction for a drawer, then four paraphrases."""
         return tuple(wording.format(goal) for wording in _WORDINGS)
+
+    def ways(self, world: World) -> NDArray[np.float64]:
+        """Return the ways of the hand before the drawers, (2, 2, 2) in metres."""
+        return drawer_ways(world)
 
     def plan(self, world: World, goal: str, rng: Generator) -> Plan:
         """Yield the stretches that open a drawer."""

@@ -18,6 +18,7 @@ ON = 0.02
 """Distance of block and mark at which the block is on it, in metres."""
 
 _HAND = 0.010
+_BEHIND = 0.08
 _AREA = ((0.38, -0.20), (0.58, 0.20))
 _WORDINGS = (
     "push the block onto the {} mark",
@@ -98,6 +99,14 @@ class PushToMark(Task):
     def wordings(self, goal: str) -> tuple[str, ...]:
         """Return the canonical instruction for a mark, then four paraphrases."""
         return tuple(wording.format(goal) for wording in _WORDINGS)
+
+    def ways(self, world: World) -> NDArray[np.float64]:
+        """Return the ways of the hand, (3, 2, 2) in metres, from behind the block to each mark."""
+        block = world.position("block")[:2]
+        ways = [_way(world, name) for name in MARKS]
+        return np.array(
+            [(block - _BEHIND * way / np.linalg.norm(way), block + way) for way in ways]
+        )
 
     def plan(self, world: World, goal: str, rng: Generator) -> Plan:
         """Yield pushes from behind the block, corrected up to twice."""
