@@ -15,6 +15,7 @@ from robo_reward.errors import InputError
 from .control import ACTIONS, ArmControl, reject
 from .looks import vary, vary_height
 from .render import check_render_every, check_size, renderer
+from .robots import agent_pos_names, get_robot
 from .scene import CAMERAS, TIMESTEP, World
 from .seeding import Concern, generators
 from .snapshot import Snapshot, belongs, read_physics, read_varied, write_physics, write_varied
@@ -29,15 +30,14 @@ SUBSTEPS = 25
 """Physics steps in one control step."""
 FPS = round(1 / (TIMESTEP * SUBSTEPS))
 """Control steps in one second."""
-AGENT_POS = (*(f"joint{number}" for number in range(1, 8)), "jaw", "x", "y", "z")
-"""Names of ``agent_pos``: joint angles in radians, jaw width and tool point in metres."""
-_HOME_JITTER = np.array((0.04, 0.04, 0.03))
+AGENT_POS = agent_pos_names(get_robot("panda"))
+"""Names of the Panda's ``agent_pos``."""
 
 
 class TabletopEnv(gym.Env[Observation, NDArray[np.float32]]):
     """A task on the table-top.
 
-    Observation: ``{"pixels": {view: uint8 (S, S, 3)}, "agent_pos": float32 (11,)}``, without
+    Observation: ``{"pixels": {view: uint8 (S, S, 3)}, "agent_pos": float32 (n,)}``, without
     ``pixels`` if they are turned off. Reward: 1 at the step that reaches success for the first
     time, else 0. ``info`` holds ``is_success``, ``stage``, ``stage_name``, ``progress`` (raw,
     of the goal in the instruction), ``goals`` (the same of every goal, in the order of
@@ -52,6 +52,7 @@ class TabletopEnv(gym.Env[Observation, NDArray[np.float32]]):
         self,
         task: str = "pick_to_bin",
         *,
+        robot: str = "panda",
         image_size: int = 128,
         pixels: bool = True,
         render_every: int = 1,
@@ -63,6 +64,7 @@ class TabletopEnv(gym.Env[Observation, NDArray[np.float32]]):
 
         Args:
             task: Name of the task.
+            robot: Name of the robot.
             image_size: Width and height of the views in pixels.
             pixels: Whether observations hold the views.
             render_every: Steps between two drawings; in between, observations hold the last
@@ -73,13 +75,15 @@ class TabletopEnv(gym.Env[Observation, NDArray[np.float32]]):
             render_mode: ``rgb_array``, or None where `render` is not used.
 
         Raises:
-            InputError: If the task or a variation does not exist, or the image size is out of
-                range.
+            InputError: If the task, the robot or a variation does not exist, the task is not
+                for the robot, or the image size is out of range.
         """
-        self.rules = make_task(task)
+        self.rules = make_task(task, robot)
         """The task: its goals, wordings and judgement."""
         self.task = task
         """Name of the task."""
+        self.robot = robot
+        """Name of the robot."""
         self.task_description = ""
         """The instruction of this episode, in its canonical wording."""
         self.image_size, self.render_mode = check_size(image_size), render_mode
@@ -90,7 +94,7 @@ class TabletopEnv(gym.Env[Observation, NDArray[np.float32]]):
         self._seen: dict[str, NDArray[np.uint8]] = {}
         self._age = 0
         self._geometry = self.rules.objects_xml()
-        self.world = World(self._geometry)
+        self.world = World(self._geometry, robot)
         """The scene and its state; experts read the truth from it."""
         self.control = ArmControl(self.world)
         """Where the tool is sent."""
@@ -162,7 +166,8 @@ class TabletopEnv(gym.Env[Observation, NDArray[np.float32]]):
         self.world.plain_look()
         if "height" in self._variety:
             vary_height(self.world, streams["height"])
-        self.world.clear(self.control.home(layout.uniform(-_HOME_JITTER, _HOME_JITTER)))
+        jitter = np.array(self.world.robot.jitter)
+        self.world.clear(self.control.home(layout.uniform(-jitter, jitter)))
         self.rules.reset(self.world, layout, self.goal)
         vary(self.world, self.rules, self._variety, streams)
         self.world.advance(SUBSTEPS)
@@ -206,6 +211,7 @@ class TabletopEnv(gym.Env[Observation, NDArray[np.float32]]):
         """Return the full state of the episode, for `restore` here or in another process."""
         return Snapshot(
             task=self.task,
+            robot=self.robot,
             goal=self.goal,
             physics=read_physics(self.world),
             varied=read_varied(self.world),
@@ -220,12 +226,12 @@ class TabletopEnv(gym.Env[Observation, NDArray[np.float32]]):
         """Go back to a snapshot; what follows is the same as what followed it.
 
         Raises:
-            InputError: If it is of another task.
+            InputError: If it is of another task or robot.
         """
         if not belongs(snapshot, self):
             raise InputError(
-                f"the snapshot is of {snapshot.task} and this environment plays {self.task}; "
-                "restore it into an environment of the same task"
+                f"the snapshot is of {snapshot.task} with {snapshot.robot} and this environment "
+                f"plays {self.task} with {self.robot}; restore it into one like its own"
             )
         self.goal = snapshot.goal
         self.task_description = self.rules.wordings(self.goal)[0]
@@ -243,7 +249,8 @@ class TabletopEnv(gym.Env[Observation, NDArray[np.float32]]):
 
     def _draw(self, cameras: tuple[str, ...]) -> dict[str, NDArray[np.uint8]]:
         world = self.world
-        return renderer(self._geometry).draw(world.model, world.data, cameras, self.image_size)
+        drawer = renderer(self._geometry, self.robot)
+        return drawer.draw(world.model, world.data, cameras, self.image_size)
 
     def draw(self) -> dict[str, NDArray[np.uint8]]:
         """Return the views as they are now, (S, S, 3) each, whatever ``render_every`` is."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from robo_reward.errors import InputError
 
-from .control import STEP, TURN
+from .control import TURN
 from .env import TabletopEnv
 from .moves import OPEN, Leg, Stretch
 from .tasks import Task
@@ -36,8 +36,6 @@ BEHAVIOURS = {
 """Name of a behaviour → what it does."""
 IDLE = 12
 """Steps that an episode goes on after the end of the path."""
-
-_HIGH = 0.26
 
 
 def behaviours(task: Task) -> tuple[str, ...]:
@@ -142,8 +140,10 @@ class Expert:
             if released:
                 share = self._release if stretch.kind == "carry" else 0.0
             yield from self._along(stretch, release=share)
-        end = self._rng.uniform((0.33, -0.22, _HIGH), (0.55, 0.25, 0.38))
-        yield from self._go(Leg(to=end, gripper=OPEN, yaw=float(self._rng.uniform(-0.4, 0.4))))
+        robot = self._env.world.robot
+        end = self._rng.uniform(*robot.rest)
+        yaw = robot.placing.facing(end) + float(self._rng.uniform(-0.4, 0.4))
+        yield from self._go(Leg(to=end, gripper=OPEN, yaw=yaw))
 
     def _plan(self) -> Iterator[Stretch]:
         return self._env.rules.plan(self._env.world, self.goal, self._rng)
@@ -156,7 +156,7 @@ class Expert:
                 if working and share >= self._break:
                     for _ in range(4):
                         yield np.array((0, 0, 0, 0, OPEN))
-                    up = np.append(self._env.control.position[:2], _HIGH)
+                    up = np.append(self._env.control.position[:2], self._env.world.robot.high)
                     yield from self._go(Leg(to=up, gripper=OPEN, yaw=self._env.control.yaw))
                     return
                 yield command
@@ -164,7 +164,7 @@ class Expert:
     def _way_round(self) -> Iterator[Floats]:
         """Rise and go aside with an open hand, and come back."""
         control, rng = self._env.control, self._rng
-        up = np.append(control.position[:2], _HIGH)
+        up = np.append(control.position[:2], self._env.world.robot.high)
         aside = up + np.append(rng.choice((-1, 1), 2) * rng.uniform(0.06, 0.12, 2), 0.0)
         back = control.position.copy()
         for to in (up, aside, up, back):
@@ -203,10 +203,10 @@ class Expert:
     def _go(self, leg: Leg) -> Iterator[Floats]:
         """Yield commands that bring the control target along a straight line to its end."""
         control = self._env.control
-        distance = float(np.linalg.norm(leg.to - control.position)) / (STEP * leg.speed)
+        distance = float(np.linalg.norm(leg.to - control.position)) / (control.step * leg.speed)
         steps = int(np.ceil(max(distance, abs(leg.yaw - control.yaw) / TURN)))
         for left in range(steps, 0, -1):
             way, turn = leg.to - control.position, leg.yaw - control.yaw
-            yield np.array((*(way / left / STEP), turn / left / TURN, leg.gripper))
+            yield np.array((*(way / left / control.step), turn / left / TURN, leg.gripper))
         for _ in range(leg.stay):
             yield np.array((0, 0, 0, 0, leg.gripper), np.float64)

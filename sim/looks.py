@@ -6,7 +6,7 @@ import numpy as np
 from numpy.random import Generator
 
 from .distractors import scatter_distractors
-from .scene import FIXED_VIEWS, World
+from .scene import World
 from .seeding import Concern
 from .surfaces import SURFACES
 from .tasks import Task
@@ -37,7 +37,7 @@ def vary(
         vary_texture(world, streams["texture"])
     if "distractors" in variety:
         world.locate()
-        area = world.bystander_area
+        area = world.robot.bystanders
         scatter_distractors(world, streams["distractors"], task.ways(world), area)
 
 
@@ -58,7 +58,7 @@ def vary_light(world: World, rng: Generator) -> None:
 
 def vary_camera(world: World, rng: Generator) -> None:
     """Move each fixed camera by up to a centimetre along each axis."""
-    for name in FIXED_VIEWS:
+    for name in world.robot.views:
         world.model.camera(name).pos += rng.uniform(-0.01, 0.01, 3)
 
 

@@ -60,7 +60,7 @@ class Transport:
     grip: float = 0.02
     """Height of the tool above the table when it grasps, in metres."""
     turn: float = 0.0
-    """Yaw of the tool where it lets go, in radians."""
+    """Yaw of the tool where it lets go, in radians, against the one that turns it least."""
     period: float = np.pi / 2
     """Turn after which it looks the same to the jaw, in radians."""
 
@@ -68,31 +68,39 @@ class Transport:
 def pick_and_place(world: World, item: Transport, rng: Generator) -> Plan:
     """Yield the stretches that carry a body with vertical faces to another place."""
     clear = np.array((0.0, 0.0, rng.uniform(0.08, 0.11)))
-    yaw = nearest_yaw(world.yaw(item.body), item.period)
+    placing, around = world.robot.placing, world.robot.approach
     above = grasp_point(world, item) + clear
-    yield Stretch(kind="reach", legs=(Leg(to=above, gripper=OPEN, yaw=yaw),))
-    yaw = nearest_yaw(world.yaw(item.body), item.period)
+    yaw = grasp_yaw(world, item)
+    yield Stretch(kind="reach", legs=(Leg(to=above, gripper=around, yaw=yaw),))
+    yaw = grasp_yaw(world, item)
     grasp = grasp_point(world, item)
-    down = Leg(to=grasp, gripper=OPEN, yaw=yaw, speed=0.5, stay=1)
+    down = Leg(to=grasp, gripper=around, yaw=yaw, speed=0.5, stay=1)
     yield Stretch(kind="reach", legs=(down,))
     yield Stretch(kind="grasp", legs=(Leg(to=grasp, gripper=CLOSED, yaw=yaw, stay=6),))
     drop = item.drop()
+    turn = placing.facing(drop) + item.turn
     lift, over = np.append(grasp[:2], item.cruise), np.append(drop[:2], item.cruise)
     yield Stretch(
         kind="carry",
         legs=(
             Leg(to=lift, gripper=CLOSED, yaw=yaw),
-            Leg(to=over, gripper=CLOSED, yaw=item.turn),
+            Leg(to=over, gripper=CLOSED, yaw=turn),
         ),
     )
     yield Stretch(
         kind="place",
         legs=(
-            Leg(to=drop, gripper=CLOSED, yaw=item.turn, speed=0.5, stay=1),
-            Leg(to=drop, gripper=OPEN, yaw=item.turn, stay=4),
+            Leg(to=drop, gripper=CLOSED, yaw=turn, speed=0.5, stay=1),
+            Leg(to=drop, gripper=OPEN, yaw=turn, stay=4),
         ),
     )
-    yield Stretch(kind="leave", legs=(Leg(to=over, gripper=OPEN, yaw=item.turn),))
+    yield Stretch(kind="leave", legs=(Leg(to=over, gripper=OPEN, yaw=turn),))
+
+
+def grasp_yaw(world: World, item: Transport) -> float:
+    """Return the yaw that lines the jaw up with a body and turns the hand least, in radians."""
+    facing = world.robot.placing.facing(world.position(item.body))
+    return facing + nearest_yaw(world.yaw(item.body) - facing, item.period)
 
 
 def grasp_point(world: World, item: Transport) -> Floats:

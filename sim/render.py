@@ -163,9 +163,9 @@ def _sample_coarsely(textures: NDArray[np.int32]) -> None:
 
 
 @cache
-def renderer(geometry: str) -> Renderer:
-    """Return this process's renderer for the scene with the objects ``geometry`` (MJCF)."""
-    return Renderer(World(geometry).model)
+def renderer(geometry: str, robot: str = "panda") -> Renderer:
+    """Return this process's renderer for a robot with the objects ``geometry`` (MJCF)."""
+    return Renderer(World(geometry, robot).model)
 
 
 def check_size(size: int) -> int:

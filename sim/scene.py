@@ -10,10 +10,8 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from robo_reward.arms import ArmDescription
-from robo_reward.arms.panda import panda
-
 from .distractors import distractors_xml
+from .robots import FixedView, get_robot
 from .surfaces import surfaces_xml
 
 type Floats = NDArray[np.float64]
@@ -23,8 +21,6 @@ TIMESTEP = 0.002
 """Physics step in seconds; 4 ms loses grasps."""
 CAMERAS = ("front", "side", "wrist")
 """Names of the three views."""
-FIXED_VIEWS = ("front", "side")
-"""Those that stand beside the table."""
 
 VARIED = ("geom_rgba", "geom_matid", "light_diffuse", "light_dir", "cam_pos", "body_pos")
 """Fields of the model that a reset may change."""
@@ -57,22 +53,23 @@ _FRAME = """
   <actuator>{actuator}</actuator>
 </mujoco>
 """
-_VIEWS = {"front": ((1.14, 0.03, 0.58), 38.5), "side": ((0.66, -0.70, 0.56), 36.0)}
-"""Per fixed camera: where it stands in metres, and its vertical field of view in degrees."""
-_AIM = {"front": (0.46, 0.025, 0.08), "side": (0.47, 0.03, 0.05)}
 
 
-def scene_xml(objects: str, arm: ArmDescription | None = None) -> str:
+def scene_xml(objects: str, robot: str = "panda") -> str:
     """Return the MJCF of table, arm and cameras with a task's objects.
 
     Args:
         objects: Elements for ``<worldbody>``: what the task puts on the table.
-        arm: The arm; the Panda if None.
+        robot: Name of the robot.
+
+    Raises:
+        InputError: If there is no such robot.
     """
-    arm = arm or panda()
+    found = get_robot(robot)
+    arm = found.describe()
     return _FRAME.format(
         timestep=TIMESTEP,
-        cameras="\n".join(_camera(name) for name in _VIEWS),
+        cameras="\n".join(_camera(name, view) for name, view in found.views.items()),
         arm=arm.worldbody,
         objects=objects,
         surfaces=surfaces_xml(),
@@ -83,12 +80,11 @@ def scene_xml(objects: str, arm: ArmDescription | None = None) -> str:
     )
 
 
-def _camera(name: str) -> str:
-    (eye, fovy), aim = _VIEWS[name], _AIM[name]
-    back = np.subtract(eye, aim)
+def _camera(name: str, view: FixedView) -> str:
+    back = np.subtract(view.eye, view.aim)
     right = np.cross((0.0, 0.0, 1.0), back)
-    axes = (*right, *np.cross(back, right))
-    return f'<camera name="{name}" fovy="{fovy}" pos="{_text(eye)}" xyaxes="{_text(axes)}"/>'
+    place, axes = _text(view.eye), _text((*right, *np.cross(back, right)))
+    return f'<camera name="{name}" fovy="{view.fovy}" pos="{place}" xyaxes="{axes}"/>'
 
 
 def _text(numbers: Iterable[float]) -> str:
@@ -98,18 +94,22 @@ def _text(numbers: Iterable[float]) -> str:
 class World:
     """A compiled scene and its state, with the few readings that tasks and control need."""
 
-    def __init__(self, objects: str) -> None:
-        """Compile the scene with a task's objects (MJCF elements for ``<worldbody>``)."""
+    def __init__(self, objects: str, robot: str = "panda") -> None:
+        """Compile the scene with a task's objects (MJCF elements for ``<worldbody>``).
+
+        Raises:
+            InputError: If there is no such robot.
+        """
         import mujoco
 
-        self.arm = panda()
+        self.robot = get_robot(robot)
+        """The robot: its workspace, its pace."""
+        self.arm = self.robot.describe()
         """The arm, and the names of its parts."""
-        self.model = mujoco.MjModel.from_xml_string(scene_xml(objects, self.arm))
+        self.model = mujoco.MjModel.from_xml_string(scene_xml(objects, robot))
         """The compiled ``mujoco.MjModel``, of this world alone."""
         self.data = mujoco.MjData(self.model)
         """The state, a ``mujoco.MjData``."""
-        self.bystander_area = ((0.28, -0.30), (0.66, 0.34))
-        """Corners of where distractors may stand, in metres."""
         self._site = self.model.site(self.arm.tool_site).id
         self._pads = np.array([self.model.geom(name).id for name in self.arm.pads])
         self._joints = np.array([self.model.joint(name).qposadr[0] for name in self.arm.joints])
@@ -121,7 +121,7 @@ class World:
         self._plain = {name: getattr(self.model, name).copy() for name in VARIED}
 
     def clear(self, joints: Floats) -> None:
-        """Bring everything to its first state, the arm to ``joints`` (7,), the jaw open."""
+        """Bring everything to its first state, the arm to ``joints`` (n,), the jaw open."""
         import mujoco
 
         mujoco.mj_resetData(self.model, self.data)
@@ -130,7 +130,7 @@ class World:
         self.command(joints, self.arm.finger_travel)
 
     def command(self, joints: Floats, opening: float) -> None:
-        """Set the servos: joint angles (7,) in radians, opening of each finger in metres."""
+        """Set the servos: joint angles (n,) in radians, how far each finger joint opens."""
         self.data.ctrl[self._servos] = joints
         self.data.ctrl[self._gripper] = opening
 
@@ -172,18 +172,21 @@ class World:
         self.data.qpos[self.model.joint(joint).qposadr[0]] = metres
 
     def joints(self) -> Floats:
-        """Return the arm's joint angles (7,) in radians."""
+        """Return the arm's joint angles (n,) in radians."""
         angles: Floats = self.data.qpos[self._joints].copy()
         return angles
 
     def tool(self) -> Floats:
-        """Return the tool point (3,) in metres."""
+        """Return the tool point (3,) in metres: the middle between the pads."""
         position: Floats = self.data.site_xpos[self._site].copy()
+        if self.arm.jaw_side:
+            across = self.data.site_xmat[self._site].reshape(3, 3)[:, 1]
+            position += self.arm.jaw_side * self.jaw() * across
         return position
 
     def jaw(self) -> float:
         """Return the distance between the pads in metres."""
-        return float(self.data.qpos[self._fingers].sum())
+        return float(self.data.qpos[self._fingers].sum()) * self.arm.jaw_ratio
 
     def position(self, body: str) -> Floats:
         """Return the centre of a body (3,) in metres."""

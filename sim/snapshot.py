@@ -20,6 +20,8 @@ class Snapshot:
 
     task: str
     """Name of the task."""
+    robot: str
+    """Name of the robot."""
     goal: str
     """What the instruction asks for."""
     physics: NDArray[np.float64]
@@ -68,5 +70,6 @@ def write_varied(world: World, values: dict[str, NDArray[Any]]) -> None:
 
 
 def belongs(snapshot: Snapshot, env: "TabletopEnv") -> bool:
-    """Return whether a snapshot was taken in an environment of the same task and shape."""
-    return snapshot.task == env.task and snapshot.physics.shape == read_physics(env.world).shape
+    """Return whether a snapshot was taken with the same task, robot and shape."""
+    same = (snapshot.task, snapshot.robot) == (env.task, env.robot)
+    return same and snapshot.physics.shape == read_physics(env.world).shape

@@ -7,6 +7,7 @@ Franka Robotics publishes for the arm; shapes, masses and servo gains are our ow
 import math
 
 from . import ArmDescription
+from .mjcf import TOUCH, VISUAL, looking
 
 DH = (
     (0.0, 0.333, 0.0),
@@ -52,8 +53,6 @@ _LINKS: tuple[tuple[tuple[float, ...], float, float], ...] = (
 """Per link: ends of its capsule in the frame of its joint, radius, mass."""
 _WHITE = 'rgba="0.86 0.87 0.88 1"'
 _DARK = 'rgba="0.24 0.25 0.27 1"'
-_VISUAL = 'contype="0" conaffinity="0" group="2"'
-_TOUCH = 'condim="4" friction="1.3 0.02 0.001" solref="0.004 1" solimp="0.95 0.99 0.001"'
 
 
 def panda() -> ArmDescription:
@@ -109,7 +108,7 @@ def _base() -> str:
         inner = _link(number, inner)
     return (
         f'<body name="arm_base"><geom type="cylinder" size="0.09 0.085" pos="-0.02 0 0.055" '
-        f"{_VISUAL} {_DARK}/>{inner}</body>"
+        f"{VISUAL} {_DARK}/>{inner}</body>"
     )
 
 
@@ -125,20 +124,20 @@ def _link(number: int, inner: str) -> str:
         f'<joint name="joint{number}" axis="0 0 1" range="{low} {high}" armature="0.1" '
         f'damping="1"/>'
         f'<geom type="capsule" fromto="{" ".join(map(str, ends))}" size="{radius}" '
-        f'mass="{mass}" {_VISUAL} {colour}/>{inner}</body>'
+        f'mass="{mass}" {VISUAL} {colour}/>{inner}</body>'
     )
 
 
 def _hand() -> str:
     half = math.pi / 8
-    camera = _looking(eye=(0.085, 0.0, 0.03), at=(0.01, 0.0, TOOL + 0.02))
+    camera = looking(eye=(0.085, 0.0, 0.03), at=(0.01, 0.0, TOOL + 0.02))
     return (
         f'<body name="hand" pos="0 0 {FLANGE}" '
         f'quat="{math.cos(half):.9f} 0 0 {-math.sin(half):.9f}" gravcomp="1">'
         f'<geom name="palm" type="box" size="0.022 0.095 0.026" pos="0 0 0.032" mass="0.6" '
         f"{_WHITE}/>"
         f'<geom type="box" size="0.012 0.014 0.010" pos="0.084 0 0.018" mass="0.05" '
-        f"{_VISUAL} {_DARK}/>"
+        f"{VISUAL} {_DARK}/>"
         f'<camera name="wrist" mode="fixed" fovy="70" {camera}/>'
         f'<site name="tool" pos="0 0 {TOOL}" size="0.004" group="5"/>'
         f"{_finger('left', 1)}{_finger('right', -1)}</body>"
@@ -153,14 +152,6 @@ def _finger(side: str, sign: int) -> str:
         f'<geom name="finger_{side}" type="box" size="0.009 0.006 0.024" '
         f'pos="0 {sign * 0.0125} 0.022" mass="0.04" {_DARK}/>'
         f'<geom name="pad_{side}" type="box" size="0.010 0.005 0.010" '
-        f'pos="0 {sign * 0.005} {TOOL - 0.058:.4f}" mass="0.01" {_TOUCH} '
+        f'pos="0 {sign * 0.005} {TOOL - 0.058:.4f}" mass="0.01" {TOUCH} '
         f'rgba="0.12 0.12 0.13 1"/></body>'
     )
-
-
-def _looking(eye: tuple[float, float, float], at: tuple[float, float, float]) -> str:
-    """Return pos and xyaxes of a camera in the x-z plane whose right is the frame's y."""
-    back = [e - a for e, a in zip(eye, at, strict=True)]
-    norm = math.hypot(*back)
-    x, z = back[0] / norm, back[2] / norm
-    return f'pos="{eye[0]} {eye[1]} {eye[2]}" xyaxes="0 1 0 {-z:.6f} 0 {x:.6f}"'

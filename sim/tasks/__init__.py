@@ -16,6 +16,8 @@ from numpy.typing import ArrayLike, NDArray
 from robo_reward.errors import InputError
 
 from ..moves import Plan
+from ..placing import Placing
+from ..robots import ROBOTS, get_robot
 from ..scene import World
 
 TASKS = {
@@ -36,6 +38,19 @@ DEFAULT_STEPS = 200
 """Control steps after which an episode is cut off."""
 STEPS = {"cube_in_drawer": 400, "swap_cubes": 500}
 """The same for tasks that take longer."""
+
+SUPPORTED = {
+    "so101": (
+        "pick_to_bin",
+        "pick_shape_to_bin",
+        "stack_two",
+        "push_to_mark",
+        "press_button",
+        "lift_and_return",
+        "swap_cubes",
+    )
+}
+"""Name of a robot → the tasks within its reach; a robot that is not named here plays all."""
 
 type Memory = tuple[float, ...]
 """What a task remembers of an episode, where the state alone does not tell how far it got."""
@@ -70,6 +85,11 @@ class Task(ABC):
     """Names of the stages of a goal, the last one being done."""
     carries: ClassVar[int] = 0
     """How often the plan carries something; 0 where nothing is ever held in the air."""
+
+    def __init__(self, placing: Placing | None = None) -> None:
+        """Play the task where a robot reaches; where the Panda does if None."""
+        self.placing = placing or Placing()
+        """Where its things are put."""
 
     @abstractmethod
     def objects_xml(self) -> str:
@@ -110,16 +130,33 @@ class Task(ABC):
         del world, rng
 
 
-def make_task(name: str) -> Task:
+def tasks_for(robot: str) -> tuple[str, ...]:
+    """Return the names of the tasks that a robot plays."""
+    return SUPPORTED.get(robot, tuple(TASKS))
+
+
+def make_task(name: str, robot: str = "panda") -> Task:
     """Return a new task by name.
 
+    Args:
+        name: Name of the task.
+        robot: Name of the robot that is to play it.
+
     Raises:
-        InputError: If there is no such task; the message lists those there are.
+        InputError: If there is no such task or robot, or the task is not for the robot; the
+            message lists those there are.
     """
     if name not in TASKS:
         raise InputError(f"there is no task {name!r}; there are: {', '.join(TASKS)}")
+    placing = get_robot(robot).placing
+    if name not in tasks_for(robot):
+        able = ", ".join(other for other in ROBOTS if name in tasks_for(other))
+        raise InputError(
+            f"task {name!r} is out of reach of robot {robot!r}; play it with {able}, or one of "
+            f"{robot}'s own: {', '.join(tasks_for(robot))}"
+        )
     module = import_module(f"{__name__}.{name}")
-    return cast(Task, getattr(module, TASKS[name])())
+    return cast(Task, getattr(module, TASKS[name])(placing))
 
 
 def latched(progress: ArrayLike) -> NDArray[np.float32]:

@@ -72,7 +72,9 @@ class LiftAndReturn(Task):
 
     def reset(self, world: World, rng: Generator, goal: str) -> None:
         """Place the cubes at random, apart from each other."""
-        for name, spot in zip(CUBES, scatter(rng, len(CUBES), area=_AREA), strict=True):
+        for name, spot in zip(
+            CUBES, scatter(rng, len(CUBES), area=_AREA, placing=self.placing), strict=True
+        ):
             world.place(name, np.array((*spot, HALF)), float(rng.uniform(-np.pi / 4, np.pi / 4)))
 
     def remember(self, world: World, memory: Memory | None) -> Memory:

@@ -4,6 +4,8 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import ArrayLike, NDArray
 
+from ..placing import Placing
+
 COLOURS = {
     "red": (0.85, 0.12, 0.10),
     "green": (0.12, 0.62, 0.20),
@@ -90,21 +92,29 @@ def mark(name: str, colour: str, radius: float, centre: ArrayLike = (0.0, 0.0)) 
 
 
 def scatter(
-    rng: Generator, count: int, *, area: ArrayLike = AREA, apart: float = APART
+    rng: Generator,
+    count: int,
+    *,
+    area: ArrayLike = AREA,
+    apart: float = APART,
+    placing: Placing | None = None,
 ) -> NDArray[np.float64]:
     """Return random spots (count, 2) in metres, at least ``apart`` from each other.
 
     Args:
         rng: Draws them.
         count: How many.
-        area: (2, 2) corners of where they may be.
-        apart: Least distance between two of them.
+        area: (2, 2) corners of where they may be on the Panda's table.
+        apart: Least distance between two of them there.
+        placing: Brings both into a robot's workspace; the Panda's if None.
     """
+    placing = placing or Placing()
     low, high = np.asarray(area, float)
+    least = apart * placing.closeness
     while True:
-        spots = rng.uniform(low, high, (count, 2))
+        spots = placing.spots(rng.uniform(low, high, (count, 2)))
         gaps = np.linalg.norm(spots[:, None] - spots[None], axis=-1)
-        if count < 2 or gaps[np.triu_indices(count, 1)].min() >= apart:
+        if count < 2 or gaps[np.triu_indices(count, 1)].min() >= least:
             return spots
 
 

@@ -43,20 +43,21 @@ class PickShapeToBin(Task):
             free_body(name, geom, rest=rest, touch=_ROLLING if name == "ball" else GRIP)
             for name, (geom, rest) in SHAPES.items()
         )
-        return tray("bin", BIN, half=BIN_HALF, rim=RIM) + things
+        return tray("bin", self.placing.spots(BIN), half=BIN_HALF, rim=RIM) + things
 
     def reset(self, world: World, rng: Generator, goal: str) -> None:
         """Place the things at random: apart from each other, within reach, off the bin."""
-        spots = scatter(rng, len(SHAPES))
+        spots = scatter(rng, len(SHAPES), placing=self.placing)
         for (name, (_, rest)), spot in zip(SHAPES.items(), spots, strict=True):
             yaw = float(rng.uniform(-np.pi / 4, np.pi / 4))
             world.place(name, np.array((*spot, rest)), yaw)
 
     def judge(self, world: World, memory: Memory) -> dict[str, Verdict]:
         """Return the truth about each shape."""
+        centre = world.position("bin")[:2]
         return {
             name: judge_carry(
-                read_carry(world, name, BIN, rest=rest),
+                read_carry(world, name, centre, rest=rest),
                 Target(half=BIN_HALF, low=RIM - rest, width=_WIDTH[name]),
             )
             for name, (_, rest) in SHAPES.items()
@@ -69,7 +70,8 @@ class PickShapeToBin(Task):
     def plan(self, world: World, goal: str, rng: Generator) -> Plan:
         """Yield the stretches that bring a thing into the bin."""
         cruise = float(rng.uniform(0.19, 0.23))
-        drop = np.append(BIN + rng.uniform(-0.02, 0.02, 2), rng.uniform(0.075, 0.095))
+        centre = world.position("bin")[:2]
+        drop = np.append(centre + rng.uniform(-0.02, 0.02, 2), rng.uniform(0.075, 0.095))
         item = Transport(
             body=goal,
             drop=lambda: drop,

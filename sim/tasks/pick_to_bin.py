@@ -10,7 +10,7 @@ from .carrying import STAGES, Target, judge_carry, read_carry
 from .objects import COLOURS, HALF, cube, scatter, shade, tray
 
 BIN = np.array((0.48, 0.23))
-"""Centre of the bin, in metres."""
+"""Centre of the bin on the Panda's table, in metres."""
 BIN_HALF = 0.07
 """Half the inner width of the bin, in metres."""
 RIM = 0.05
@@ -40,18 +40,22 @@ class PickToBin(Task):
     def objects_xml(self) -> str:
         """Return bin and cubes as MJCF elements."""
         cubes = "".join(cube(name, name) for name in COLOURS)
-        return tray("bin", BIN, half=BIN_HALF, rim=RIM) + cubes
+        return tray("bin", self.placing.spots(BIN), half=BIN_HALF, rim=RIM) + cubes
 
     def reset(self, world: World, rng: Generator, goal: str) -> None:
         """Place the cubes at random: apart from each other, within reach, off the bin."""
-        for name, spot in zip(COLOURS, scatter(rng, len(COLOURS)), strict=True):
+        for name, spot in zip(
+            COLOURS, scatter(rng, len(COLOURS), placing=self.placing), strict=True
+        ):
             yaw = float(rng.uniform(-np.pi / 4, np.pi / 4))
             world.place(name, np.array((*spot, HALF)), yaw)
 
     def judge(self, world: World, memory: Memory) -> dict[str, Verdict]:
         """Return the truth about each colour."""
+        centre = world.position("bin")[:2]
         return {
-            name: judge_carry(read_carry(world, name, BIN, rest=HALF), TARGET) for name in COLOURS
+            name: judge_carry(read_carry(world, name, centre, rest=HALF), TARGET)
+            for name in COLOURS
         }
 
     def wordings(self, goal: str) -> tuple[str, ...]:
@@ -61,7 +65,8 @@ class PickToBin(Task):
     def plan(self, world: World, goal: str, rng: Generator) -> Plan:
         """Yield the stretches that bring a cube into the bin."""
         cruise = float(rng.uniform(0.19, 0.23))
-        drop = np.append(BIN + rng.uniform(-0.02, 0.02, 2), rng.uniform(0.075, 0.095))
+        centre = world.position("bin")[:2]
+        drop = np.append(centre + rng.uniform(-0.02, 0.02, 2), rng.uniform(0.075, 0.095))
         item = Transport(body=goal, drop=lambda: drop, cruise=cruise)
         return pick_and_place(world, item, rng)
 

@@ -62,7 +62,7 @@ class PressButton(Task):
 
     def reset(self, world: World, rng: Generator, goal: str) -> None:
         """Place the buttons at random, apart from each other, none pressed."""
-        spots = scatter(rng, len(BUTTONS), area=_AREA, apart=0.11)
+        spots = scatter(rng, len(BUTTONS), area=_AREA, apart=0.11, placing=self.placing)
         for name, spot in zip(BUTTONS, spots, strict=True):
             world.put(f"box_{name}", spot)
 
@@ -84,9 +84,11 @@ class PressButton(Task):
     def plan(self, world: World, goal: str, rng: Generator) -> Plan:
         """Yield the stretches that press a button from above with a closed hand."""
         top = beside(world.position(f"box_{goal}"), z=_TOP + _TIP)
-        above = Leg(to=beside(top, z=rng.uniform(0.06, 0.10)), gripper=CLOSED)
-        near = Leg(to=beside(top, z=0.015), gripper=CLOSED, speed=0.6)
-        down = Leg(to=beside(top, z=-TRAVEL - 0.004), gripper=CLOSED, speed=0.2, stay=2)
+        yaw, high = world.robot.placing.facing(top), rng.uniform(0.06, 0.10)
+        above = Leg(to=beside(top, z=high), gripper=CLOSED, yaw=yaw)
+        near = Leg(to=beside(top, z=0.015), gripper=CLOSED, yaw=yaw, speed=0.6)
+        pressed = beside(top, z=-TRAVEL - 0.004)
+        down = Leg(to=pressed, gripper=CLOSED, yaw=yaw, speed=0.2, stay=2)
         yield Stretch(kind="reach", legs=(above, near))
         yield Stretch(kind="act", legs=(down,))
         yield Stretch(kind="leave", legs=(above,))

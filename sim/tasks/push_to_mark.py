@@ -72,7 +72,7 @@ class PushToMark(Task):
 
     def reset(self, world: World, rng: Generator, goal: str) -> None:
         """Place block and marks at random, apart from each other."""
-        block, *spots = scatter(rng, 1 + len(MARKS), area=_AREA)
+        block, *spots = scatter(rng, 1 + len(MARKS), area=_AREA, placing=self.placing)
         world.place("block", np.append(block, HEIGHT / 2), 0.0)
         for name, spot in zip(MARKS, spots, strict=True):
             world.put(_mark(name), spot)
@@ -120,7 +120,8 @@ class PushToMark(Task):
     def _push(self, world: World, way: NDArray[np.float64], rng: Generator) -> Plan:
         distance = float(np.linalg.norm(way))
         ahead, block = way / distance, world.position("block")[:2]
-        yaw = nearest_yaw(float(np.arctan2(ahead[1], ahead[0])))
+        facing = world.robot.placing.facing(block)
+        yaw = facing + nearest_yaw(float(np.arctan2(ahead[1], ahead[0])) - facing)
         behind = block - ahead * (RADIUS + _HAND + 0.025)
         high, low = rng.uniform(0.10, 0.14), rng.uniform(0.018, 0.022)
         end = block + way - ahead * (RADIUS + _HAND)

@@ -68,7 +68,7 @@ class SwapCubes(Task):
 
     def reset(self, world: World, rng: Generator, goal: str) -> None:
         """Place four marks at random, and a cube on each of the first three."""
-        spots = scatter(rng, _SPOTS, area=_AREA)
+        spots = scatter(rng, _SPOTS, area=_AREA, placing=self.placing)
         for number, spot in enumerate(spots):
             world.put(f"spot_{number}", spot)
         for name, spot in zip(CUBES, spots, strict=False):
