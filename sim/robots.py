@@ -76,8 +76,8 @@ _SO101 = Robot(
     describe=so101,
     placing=RingPlacing(closeness=0.7, near=0.17, edge=0.36, depth=0.56, sweep=4.2),
     views={
-        "front": FixedView(eye=(0.72, 0.02, 0.42), aim=(0.17, 0.01, 0.07), fovy=41.0),
-        "side": FixedView(eye=(0.36, -0.58, 0.42), aim=(0.17, 0.01, 0.06), fovy=42.0),
+        "front": FixedView(eye=(0.70, 0.01, 0.46), aim=(0.17, 0.005, 0.06), fovy=46.0),
+        "side": FixedView(eye=(0.44, -0.55, 0.46), aim=(0.19, -0.02, 0.04), fovy=45.0),
     },
     step=0.02,
     jitter=(0.02, 0.03, 0.02),

@@ -219,7 +219,9 @@ def test_a_snapshot_restored_elsewhere_goes_on_in_the_same_way(blind: TabletopEn
 def test_a_snapshot_of_another_task_is_refused(blind: TabletopEnv) -> None:
     other = TabletopEnv("stack_two", pixels=False)
     other.reset(seed=0)
-    with pytest.raises(InputError, match="is of stack_two and this environment plays pick_to_bin"):
+    with pytest.raises(
+        InputError, match="is of stack_two with panda and this environment plays pick_to_bin"
+    ):
         blind.restore(other.snapshot())
 
 

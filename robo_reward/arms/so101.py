@@ -36,6 +36,7 @@ MOST_TILT = 2.0
 OPENING, JAW = 0.87, 0.08
 """The moving jaw wide open: its angle in radians and the distance of the pads in metres."""
 
+_HOME = (0.15, 0.0, 0.24)
 _MARGIN = 0.04
 _ROLL_AT = 0.06
 _PIVOT = (0.025, 0.005)
@@ -59,7 +60,7 @@ def so101() -> ArmDescription:
         actuator=_servos(),
         joints=JOINTS,
         joint_limits=LIMITS,
-        home=tuple(solve((0.15, 0.0, 0.22), least_tilt((0.15, 0.0, 0.22)), 0.0)),
+        home=tuple(solve(_HOME, least_tilt(_HOME), 0.0).tolist()),
         finger_joints=("gripper",),
         finger_travel=OPENING,
         jaw_ratio=JAW / OPENING,
