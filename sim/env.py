@@ -108,6 +108,16 @@ class TabletopEnv(gym.Env[Observation, NDArray[np.float32]]):
         self._low, self._high = self._limits()
         self.observation_space = self._space()
 
+    @property
+    def agent_pos_names(self) -> tuple[str, ...]:
+        """Names of ``agent_pos``: joints in radians, jaw width and tool point in metres."""
+        return agent_pos_names(self.world.robot)
+
+    @property
+    def action_names(self) -> tuple[str, ...]:
+        """Names of an action, each in [-1, 1]."""
+        return ACTIONS
+
     def _limits(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         limits = np.array(self.world.arm.joint_limits, np.float32)
         low = np.concatenate((limits[:, 0] - 0.1, (-0.02, -1.5, -1.5, -1.5)))

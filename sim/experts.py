@@ -97,7 +97,7 @@ class Expert:
                 yield from self._still(gripper, self._pause)
             gripper = float(command[4])
             yield self._disturbed(command)
-        yield from self._still(OPEN, IDLE)
+        yield from self._still(OPEN, IDLE + self._env.world.robot.settle)
 
     def _own_stage(self) -> int:
         return self._env.verdicts[self.goal].stage

@@ -50,6 +50,8 @@ class Robot:
     """Height clear of everything, in metres."""
     rest: tuple[Point, Point]
     """Corners of where experts end, in metres."""
+    settle: int
+    """Further control steps that experts wait at the end: a tilted hand leaves things rocking."""
     bystanders: tuple[tuple[float, float], tuple[float, float]]
     """Corners of where distractors may stand, in metres."""
 
@@ -68,6 +70,7 @@ _PANDA = Robot(
     approach=1.0,
     high=0.26,
     rest=((0.33, -0.22, 0.26), (0.55, 0.25, 0.38)),
+    settle=0,
     bystanders=((0.28, -0.30), (0.66, 0.34)),
 )
 _SO101 = Robot(
@@ -84,6 +87,7 @@ _SO101 = Robot(
     approach=0.4,
     high=0.20,
     rest=((0.14, -0.10, 0.20), (0.24, 0.12, 0.26)),
+    settle=12,
     bystanders=((0.08, -0.28), (0.38, 0.28)),
 )
 ROBOTS = {robot.name: robot for robot in (_PANDA, _SO101)}

@@ -65,7 +65,10 @@ def test_a_task_out_of_reach_says_who_plays_it_and_what_else_there_is() -> None:
         TabletopEnv("insert_peg", robot="so101")
 
 
-def test_agent_pos_has_the_joints_of_the_robot_by_name() -> None:
+def test_agent_pos_has_the_joints_of_the_robot_by_name(bin_env: TabletopEnv) -> None:
+    assert bin_env.agent_pos_names == agent_pos_names(get_robot("so101"))
+    assert bin_env.action_names == ("dx", "dy", "dz", "dyaw", "gripper")
+    assert bin_env.reset(seed=0)[0]["agent_pos"].shape == (len(bin_env.agent_pos_names),)
     assert (*(f"joint{n}" for n in range(1, 8)), "jaw", "x", "y", "z") == AGENT_POS
     names = agent_pos_names(get_robot("so101"))
     assert names[:5] == (
@@ -86,6 +89,14 @@ def test_ids_carry_the_robot_and_pass_the_checker(env: TabletopEnv) -> None:
     made = gym.make(env_id(env.task, "so101"), pixels=False)
     assert made.observation_space["agent_pos"].shape == (9,)  # type: ignore[index]
     check_env(made.unwrapped)
+
+
+def test_many_at_once_play_what_one_plays(env: TabletopEnv) -> None:
+    many = gym.make_vec(env_id(env.task, "so101"), num_envs=2, workers=0, pixels=False)
+    states = many.reset(seed=[3, 4])[0]["agent_pos"]
+    for seed, state in zip((3, 4), states, strict=True):
+        assert np.array_equal(env.reset(seed=seed)[0]["agent_pos"], state)
+    many.close()
 
 
 def test_observations_are_in_their_space_from_one_end_of_the_reach_to_the_other(
