@@ -65,8 +65,8 @@ class BenchSim:
         for env in (alone, spread):
             env.reset(seed=self.seed)
         work: dict[str, Callable[[], Any]] = {
-            "raw_pixels": partial(raw, seeing, self.steps, draw=True),
-            "raw_state": partial(raw, blind, self.steps, draw=False),
+            "raw_pixels": partial(raw, seeing, servos(seeing, self.steps, self.seed), draw=True),
+            "raw_state": partial(raw, blind, servos(blind, self.steps, self.seed), draw=False),
             "pixels": partial(play, seeing, self.steps, self.seed),
             "state": partial(play, blind, self.steps, self.seed),
             "rare": partial(play, rare, self.steps, self.seed),
@@ -107,14 +107,24 @@ def _make(task: str, image_size: int) -> "TabletopEnv":
     return TabletopEnv(task, image_size=image_size, terminate_on_success=False)
 
 
-def raw(env: "TabletopEnv", steps: int, *, draw: bool) -> None:
+def servos(env: "TabletopEnv", steps: int, seed: int) -> list[Any]:
+    """Return what the servos are told at each step of the same actions."""
+    told = []
+    for action in moves(steps, seed):
+        env.step(action)
+        told.append(env.world.data.ctrl.copy())
+    return told
+
+
+def raw(env: "TabletopEnv", told: list[Any], *, draw: bool) -> None:
     """Run MuJoCo as an environment would, without one: physics, and three images if asked."""
     import mujoco
 
     from .env import SUBSTEPS
 
     model, data = env.world.model, env.world.data
-    for _ in range(steps):
+    for control in told:
+        data.ctrl[:] = control
         mujoco.mj_step(model, data, SUBSTEPS)
         if draw:
             env.draw()

@@ -68,7 +68,7 @@ class StraightDown:
         """Return joints (n,) in radians, a few steps of the solver from the last ones."""
         cosine, sine = np.cos(yaw), np.sin(yaw)
         turned = np.array(((cosine, -sine, 0), (sine, cosine, 0), (0, 0, 1))) @ _DOWN
-        return self._ik.solve(joints, position, turned, iterations=4, tolerance=1e-5).joints
+        return self._ik.solve(joints, position, turned, iterations=4, tolerance=1e-4).joints
 
 
 class InPlane:

@@ -180,7 +180,7 @@ class TabletopEnv(gym.Env[Observation, NDArray[np.float32]]):
         self.world.clear(self.control.home(layout.uniform(-jitter, jitter)))
         self.rules.reset(self.world, layout, self.goal)
         vary(self.world, self.rules, self._variety, streams)
-        self.world.advance(SUBSTEPS)
+        self.world.settle(SUBSTEPS)
 
     def step(
         self, action: NDArray[np.float32]

@@ -5,6 +5,7 @@ z = 0. Rendering on a CPU is 10–100 times faster under the quality rules below
 multisampling, coarse primitives, and a floor whose third size (a grid pitch) is at least 1.
 """
 
+import math
 from collections.abc import Iterable
 
 import numpy as np
@@ -111,7 +112,11 @@ class World:
         self.data = mujoco.MjData(self.model)
         """The state, a ``mujoco.MjData``."""
         self._site = self.model.site(self.arm.tool_site).id
-        self._pads = np.array([self.model.geom(name).id for name in self.arm.pads])
+        self._pads = {int(self.model.geom(name).id) for name in self.arm.pads}
+        model = self.model
+        self._bodies = {model.body(n).name: n for n in range(model.nbody)}
+        self._geoms = {model.geom(n).name: n for n in range(model.ngeom)}
+        self._speeds = {model.joint(n).name: int(model.jnt_dofadr[n]) for n in range(model.njnt)}
         self._joints = np.array([self.model.joint(name).qposadr[0] for name in self.arm.joints])
         self._fingers = np.array(
             [self.model.joint(name).qposadr[0] for name in self.arm.finger_joints]
@@ -134,12 +139,25 @@ class World:
         self.data.ctrl[self._servos] = joints
         self.data.ctrl[self._gripper] = opening
 
-    def advance(self, steps: int) -> None:
-        """Run ``steps`` physics steps, then bring every derived quantity up to date."""
+    def settle(self, steps: int) -> None:
+        """Run ``steps`` physics steps from a state that was just put together."""
         import mujoco
 
         mujoco.mj_step(self.model, self.data, steps)
-        mujoco.mj_forward(self.model, self.data)
+        mujoco.mj_step1(self.model, self.data)
+
+    def advance(self, steps: int) -> None:
+        """Run ``steps`` physics steps; what is derived from the state is then up to date.
+
+        A step is its first half, in which positions, contacts and velocities become known, and
+        its second half, which needs the servos' commands. The first half of the first step was
+        done before, so this costs no more than the steps alone.
+        """
+        import mujoco
+
+        mujoco.mj_step2(self.model, self.data)
+        mujoco.mj_step(self.model, self.data, steps - 1)
+        mujoco.mj_step1(self.model, self.data)
 
     def locate(self) -> None:
         """Bring positions up to date with what was placed, without a step in time."""
@@ -186,11 +204,11 @@ class World:
 
     def jaw(self) -> float:
         """Return the distance between the pads in metres."""
-        return float(self.data.qpos[self._fingers].sum()) * self.arm.jaw_ratio
+        return float(sum(self.data.qpos[self._fingers].tolist()) * self.arm.jaw_ratio)
 
     def position(self, body: str) -> Floats:
         """Return the centre of a body (3,) in metres."""
-        position: Floats = self.data.body(body).xpos.copy()
+        position: Floats = self.data.xpos[self._bodies[body]].copy()
         return position
 
     def yaw(self, body: str) -> float:
@@ -200,14 +218,16 @@ class World:
 
     def speed(self, body: str) -> float:
         """Return the speed of a free body in metres per second."""
-        address = self.model.joint(body).dofadr[0]
-        return float(np.linalg.norm(self.data.qvel[address : address + 3]))
+        address = self._speeds[body]
+        return math.hypot(*self.data.qvel[address : address + 3].tolist())
 
     def gripped(self, geom: str) -> bool:
         """Return whether both pads touch a geom."""
-        pairs = self.data.contact.geom
-        touching = pairs[(pairs == self.model.geom(geom).id).any(axis=1)]
-        return all((touching == pad).any() for pad in self._pads)
+        number, touching = self._geoms[geom], set()
+        for first, second in self.data.contact.geom.tolist():
+            if number in (first, second):
+                touching.add(first + second - number)
+        return self._pads <= touching
 
     def plain_look(self) -> None:
         """Undo whatever a reset has changed in the model: every variation, every `put`."""

@@ -82,7 +82,7 @@ def test_every_cube_is_in_both_fixed_views_and_at_least_4_pixels_wide_at_64(worl
         world.clear(np.array(world.arm.home))
         task.reset(world, generators(seed)["layout"], "red")
         vary_camera(world, generators(seed)["camera"])
-        world.advance(1)
+        world.settle(1)
         for camera, found in widths.items():
             found += [width_in_pixels(world, camera, name, 64) for name in COLOURS]
     assert min(widths["front"]) >= 4.0

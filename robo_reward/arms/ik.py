@@ -88,7 +88,8 @@ class InverseKinematics:
             size = float(np.linalg.norm(error))
             if size < tolerance or count == iterations:
                 break
-            joints = np.clip(joints + self._step(joints, error, size), self._low, self._high)
+            joints = joints + self._step(joints, error, size)
+            joints = np.minimum(np.maximum(joints, self._low), self._high)
         return IkSolution(joints=joints, error=size, iterations=count)
 
     def _place(self, joints: Floats) -> None:
@@ -101,8 +102,8 @@ class InverseKinematics:
     def _error(self, wanted: Floats, turn: Floats) -> Floats:
         import mujoco
 
-        now, opposite, difference = np.zeros(4), np.zeros(4), np.zeros(4)
-        error = np.zeros(6)
+        now, opposite, difference = np.empty(4), np.empty(4), np.empty(4)
+        error = np.empty(6)
         mujoco.mju_mat2Quat(now, self._data.site_xmat[self._site])
         mujoco.mju_negQuat(opposite, now)
         mujoco.mju_mulQuat(difference, turn, opposite)
@@ -118,12 +119,21 @@ class InverseKinematics:
         jacobian = full[:, self._dof]
         fading = min(1.0, size)
         square = jacobian @ jacobian.T
-        square[np.diag_indices(6)] += 1e-6 + 2e-3 * fading
+        square.flat[::7] += 1e-6 + 2e-3 * fading
         pull = 0.5 * fading * (self._home - joints)
         # J⁺(e − J·pull) + pull: the pull acts only where it leaves the tool at rest.
-        step = jacobian.T @ np.linalg.solve(square, error - jacobian @ pull) + pull
-        longest = float(np.abs(step).max())
-        return step * min(1.0, _LONGEST_STEP / max(longest, 1e-12))
+        step: Floats = jacobian.T @ solve_positive(square, error - jacobian @ pull) + pull
+        longest = max(map(abs, step.tolist()))
+        limited: Floats = step * min(1.0, _LONGEST_STEP / max(longest, 1e-12))
+        return limited
+
+
+def solve_positive(matrix: Floats, right: Floats) -> Floats:
+    """Return x with ``matrix`` x = ``right``, the matrix symmetric and positive definite."""
+    from scipy.linalg.lapack import dposv
+
+    solution: Floats = dposv(matrix, right)[1]  # type: ignore[arg-type]
+    return solution
 
 
 def _quaternion(rotation: ArrayLike) -> Floats:

@@ -5,6 +5,7 @@ continuously from 0 to its full weight; a thing that is where it belongs keeps t
 led there, wherever the hand is, and one that is dropped elsewhere loses them.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,12 +59,13 @@ class CarryState:
 
 def judge_carry(state: CarryState, target: Target) -> Verdict:
     """Return stage, progress and success of bringing one thing to its target."""
-    inside = ramp(target.half - float(np.abs(state.offset).max()), 0.0, target.edge)
+    x, y = state.offset.tolist()
+    inside = ramp(target.half - max(abs(x), abs(y)), 0.0, target.edge)
     inside *= state.height >= target.floor
     near = ramp(-state.distance, -0.05, -0.02)
     closing = ramp(-state.jaw, -target.open, -target.width - 0.002)
     lifted = max(ramp(state.height, 0.002, target.carry), inside)
-    away = max(0.0, float(np.linalg.norm(state.offset)) - target.half)
+    away = max(0.0, math.hypot(x, y) - target.half)
     under_control = 1.0 if state.gripped else inside
     lowered = ramp(-state.height, -target.carry, -target.low)
     clear = ramp(state.distance, 0.03, 0.08)
@@ -115,7 +117,7 @@ def read_carry(
     """
     position = world.position(body)
     return CarryState(
-        distance=float(np.linalg.norm(world.tool() - beside(position, z=grip))),
+        distance=math.dist(world.tool(), beside(position, z=grip)),
         jaw=world.jaw(),
         gripped=world.gripped(body),
         height=float(position[2]) - rest,
