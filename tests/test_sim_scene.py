@@ -12,6 +12,7 @@ from sim import render
 from sim.looks import vary_camera
 from sim.scene import CAMERAS, TIMESTEP, World, scene_xml
 from sim.seeding import generators
+from sim.surfaces import SURFACES
 from sim.tasks import TASKS, latched, make_task
 from sim.tasks.objects import APART, COLOURS, HALF, scatter
 from sim.tasks.pick_to_bin import BIN, BIN_HALF
@@ -58,6 +59,22 @@ def test_the_renderer_draws_without_shadow_reflection_or_haze(world: World) -> N
         assert flags[getattr(mujoco.mjtRndFlag, f"mjRND_{name}")] == 0
     assert drawer is render.renderer(make_task("pick_to_bin").objects_xml())
     assert os.environ["LP_NUM_THREADS"] == "0"
+
+
+def test_textures_cost_no_filtering_and_the_table_hides_the_floor_before_it_is_drawn(
+    world: World,
+) -> None:
+    drawer = render.renderer(make_task("pick_to_bin").objects_xml())
+    drawer._context.make_current()
+    from OpenGL import GL
+
+    textures = drawer._gl.texture[: world.model.ntex]
+    assert len(textures) == len(SURFACES)
+    for texture in textures:
+        GL.glBindTexture(GL.GL_TEXTURE_2D, int(texture))
+        for side in (GL.GL_TEXTURE_MIN_FILTER, GL.GL_TEXTURE_MAG_FILTER):
+            assert GL.glGetTexParameteriv(GL.GL_TEXTURE_2D, side) == GL.GL_NEAREST
+    assert world.model.geom("table").id < world.model.geom("floor").id
 
 
 def width_in_pixels(world: World, camera: str, body: str, size: int) -> float:
