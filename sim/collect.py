@@ -33,7 +33,11 @@ class Collect:
     out: Path
     """Directory of the dataset to make."""
     task: str = "pick_to_bin"
-    """What to do; an unknown name lists the tasks there are."""
+    """What to do; an unknown name lists the tasks there are. Meta-World's: metaworld/NAME."""
+    robot: str = ""
+    """Which arm: panda (the default) or so101."""
+    variety: tuple[str, ...] | None = None
+    """What varies: colour light camera (the default), texture distractors height."""
     episodes: int = 100
     """How many episodes."""
     seed: int = 0
@@ -85,16 +89,19 @@ class Collect:
         print(f"dataset: {self.out}")
 
     def _plan(self) -> "Plan":
+        from .beds import find_bed
         from .pieces import Plan
         from .render import check_size
         from .rollouts import assign, mix_of
-        from .tasks import make_task
 
         self._check_numbers()
-        size, rules = check_size(self.image_size), make_task(self.task)
-        mix = mix_of(self.mix, rules, default=DEFAULT_MIX)
+        size = check_size(self.image_size)
+        bed = find_bed(self.task, robot=self.robot, variety=self.variety)
+        mix = mix_of(self.mix, bed, default=DEFAULT_MIX)
         return Plan(
             task=self.task,
+            robot=self.robot,
+            variety=self.variety,
             mix=self.mix or DEFAULT_MIX,
             behaviours=tuple(assign(mix, self.episodes, self.seed)),
             seed=self.seed,

@@ -193,7 +193,8 @@ def _serve(pipe: Connection, setup: Setup, shared: SharedBlocks, begin: int, end
             return
         except Exception:
             told = WorkerError(f"environments {begin} to {end - 1}:\n{traceback.format_exc()}")
-        pipe.send(told)
+        with suppress(BrokenPipeError):  # nobody is left to hear it
+            pipe.send(told)
 
 
 def answers(workers: Sequence[Here | Worker], deadline: float) -> list[Any]:

@@ -21,7 +21,7 @@ from .seeding import Concern, generators
 from .snapshot import Snapshot, belongs, read_physics, read_varied, write_physics, write_varied
 from .tasks import DEFAULT_STEPS, STEPS, Memory, Verdict, make_task
 from .tasks.failures import FailureMonitor
-from .variety import VARIETY, Variation, check_variety
+from .variety import VARIETY, check_variety
 
 type Observation = dict[str, Any]
 """``agent_pos`` and, unless they are turned off, ``pixels``."""
@@ -56,7 +56,7 @@ class TabletopEnv(gym.Env[Observation, NDArray[np.float32]]):
         image_size: int = 128,
         pixels: bool = True,
         render_every: int = 1,
-        variety: Sequence[Variation] = VARIETY,
+        variety: Sequence[str] = VARIETY,
         terminate_on_success: bool = True,
         render_mode: str | None = None,
     ) -> None:

@@ -10,9 +10,9 @@ from data.writer import DatasetWriter, Storage
 from robo_reward.errors import InputError
 from robo_reward.files import write_atomically
 
-from .env import FPS, TabletopEnv
+from .beds import Bed, find_bed
 from .rollouts import features, run_episode
-from .scene import CAMERAS
+from .variety import VARIETY
 
 LEAST, MOST = 5, 64
 """Episodes in a piece at least; pieces in a collection at most."""
@@ -26,6 +26,10 @@ class Plan:
 
     task: str
     """Name of the task."""
+    robot: str = ""
+    """Name of the robot; empty for the default one."""
+    variety: tuple[str, ...] | None = None
+    """What varies beside the layout; None for the default."""
     mix: str
     """Shares of the behaviours, as they were asked for."""
     behaviours: tuple[str, ...]
@@ -36,6 +40,14 @@ class Plan:
     """Width and height of the views in pixels."""
     storage: Storage
     """How images are kept."""
+
+    def bed(self) -> Bed:
+        """Return where its episodes are played.
+
+        Raises:
+            InputError: If task, robot and variety do not go together.
+        """
+        return find_bed(self.task, robot=self.robot, variety=self.variety)
 
     @property
     def length(self) -> int:
@@ -102,28 +114,30 @@ def make_piece(job: Job) -> int:
         RenderError: If images cannot be drawn on this machine.
     """
     plan = job.plan
-    env = _environment(plan.task, plan.image_size)
+    bed, env = plan.bed(), _environment(plan.task, plan.robot, plan.variety, plan.image_size)
     writer = DatasetWriter(
         piece_path(job.folder, job.piece),
-        fps=FPS,
-        image_shapes=dict.fromkeys(CAMERAS, (plan.image_size, plan.image_size, 3)),
-        features=features(env.rules.goals),
-        robot_type=env.world.arm.name,
+        fps=bed.fps,
+        image_shapes=dict.fromkeys(bed.views, (plan.image_size, plan.image_size, 3)),
+        features=features(bed),
+        robot_type=bed.robot,
         storage=plan.storage,
         description=describe(plan),
     )
     successes = 0
     with writer:
         for number in plan.episodes(job.piece):
-            episode = run_episode(env, plan.behaviours[number], plan.seed + number)
+            episode = run_episode(
+                env, plan.behaviours[number], plan.seed + number, expert=bed.expert
+            )
             writer.add_episode(episode.rows, task=episode.task, columns=episode.columns)
             successes += episode.columns["failure_mode"] == "none"
     return successes
 
 
 @cache
-def _environment(task: str, image_size: int) -> TabletopEnv:
-    return TabletopEnv(task, image_size=image_size, terminate_on_success=False)
+def _environment(task: str, robot: str, variety: tuple[str, ...] | None, image_size: int) -> Any:
+    return find_bed(task, robot=robot, variety=variety).make(image_size=image_size)
 
 
 @cache
@@ -132,9 +146,8 @@ def describe(plan: Plan) -> dict[str, Any]:
     from importlib.metadata import version
 
     from .render import graphics_version
-    from .tasks import make_task
 
-    rules = make_task(plan.task)
+    rules = plan.bed().rules
     wordings = {goal: rules.wordings(goal) for goal in rules.goals}
     versions = {name: version(name) for name in ("robo-reward", "mujoco", "numpy")}
     return {
@@ -142,6 +155,7 @@ def describe(plan: Plan) -> dict[str, Any]:
         "paraphrases": {texts[0]: list(texts[1:]) for texts in wordings.values()},
         "versions": versions | {"graphics": graphics_version()},
         "task": plan.task,
+        "variety": plan.variety or VARIETY,
         "seed": plan.seed,
         "mix": plan.mix,
     }

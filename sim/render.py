@@ -20,6 +20,7 @@ from robo_reward.errors import InputError, RoboRewardError
 
 from .scene import World
 
+_UNTOLD = "MUJOCO_GL" not in os.environ
 os.environ.setdefault("MUJOCO_GL", "egl")
 os.environ.setdefault("LP_NUM_THREADS", "0")
 
@@ -65,20 +66,30 @@ def probe(backend: str, timeout: float = 10.0) -> str | None:
 def require_backend() -> str:
     """Return the backend in use, probed once; child processes inherit the answer.
 
+    Where ``MUJOCO_GL`` was not set, ``osmesa`` is tried after ``egl``, and said on screen.
+
     Raises:
-        RenderError: If it does not work; the message says what to install.
+        RenderError: If none works; the message says what to install.
     """
-    backend = os.environ["MUJOCO_GL"]
-    if os.environ.get(_PROBED) == backend:
-        return backend
-    if backend not in BACKENDS:
-        raise RenderError(f"MUJOCO_GL={backend} cannot draw off-screen; set it to egl or osmesa")
-    problem = probe(backend)
-    if problem:
+    wanted = os.environ["MUJOCO_GL"]
+    if os.environ.get(_PROBED) == wanted:
+        return wanted
+    if wanted not in BACKENDS:
+        raise RenderError(f"MUJOCO_GL={wanted} cannot draw off-screen; set it to egl or osmesa")
+    problems = []
+    for backend in BACKENDS if _UNTOLD else (wanted,):
+        problem = probe(backend)
+        if not problem:
+            break
+        problems.append(f"off-screen rendering with MUJOCO_GL={backend} does not work: {problem}")
+    else:
         raise RenderError(
-            f"off-screen rendering with MUJOCO_GL={backend} does not work: {problem}. "
-            f"Install it ({INSTALL}), or set MUJOCO_GL=osmesa after installing libosmesa6"
+            f"{'; '.join(problems)}. Install it ({INSTALL}), or set MUJOCO_GL=osmesa after "
+            "installing libosmesa6"
         )
+    if problems:
+        print(f"{problems[0]}; drawing with {backend}", file=sys.stderr)
+    os.environ["MUJOCO_GL"] = backend
     os.environ[_PROBED] = backend
     return backend
 

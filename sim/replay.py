@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 from data.lerobot_dataset import open_dataset
 from robo_reward.errors import RoboRewardError
 
-from .env import TabletopEnv
 from .pieces import Plan
 
 type Floats = NDArray[np.float32]
@@ -36,7 +35,7 @@ def check_replay(root: Path, plan: Plan, *, episodes: int) -> tuple[int, int]:
     dataset = open_dataset(root)
     every = [dataset.episode(number) for number in range(len(dataset))]
     chosen = np.unique(np.linspace(0, len(every) - 1, min(episodes, len(every))).astype(int))
-    env = TabletopEnv(plan.task, pixels=False, terminate_on_success=False)
+    env = plan.bed().make(pixels=False)
     for number in chosen if episodes else ():
         actions, states = stored(root, int(number))
         observation, _ = env.reset(seed=plan.seed + int(number))

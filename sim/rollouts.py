@@ -1,7 +1,7 @@
 """Episodes of scripted behaviours as rows for a dataset."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 
 from robo_reward.errors import InputError
 
-from .control import ACTIONS
-from .env import AGENT_POS, Observation, TabletopEnv
-from .experts import BEHAVIOURS, Expert, behaviours
+from .beds import Bed
+from .env import Observation
+from .experts import BEHAVIOURS, Expert
 from .seeding import generators
-from .tasks import Task
 
 type Row = dict[str, Any]
 """Column name → value of one frame; see `features`."""
@@ -33,7 +32,7 @@ class SimEpisode:
     ``unfinished``; ``onset_frame``, where it began (-1 if nothing went wrong)."""
 
 
-def features(goals: Sequence[str]) -> dict[str, dict[str, Any]]:
+def features(bed: Bed) -> dict[str, dict[str, Any]]:
     """Return what a row holds beside the images, as LeRobot describes it."""
 
     def column(dtype: str, names: Sequence[str] | None = None) -> dict[str, Any]:
@@ -41,14 +40,14 @@ def features(goals: Sequence[str]) -> dict[str, dict[str, Any]]:
         return {"dtype": dtype, "shape": shape, "names": list(names) if names else None}
 
     return {
-        "observation.state": column("float32", AGENT_POS),
-        "action": column("float32", ACTIONS),
+        "observation.state": column("float32", bed.state_names),
+        "action": column("float32", bed.action_names),
         "next.success": column("bool"),
         "next.reward": column("float32"),
         "truth.progress": column("float32"),
         "truth.stage": column("int64"),
         "truth.is_final": column("bool"),
-        "truth.goals": column("float32", goals),
+        "truth.goals": column("float32", bed.rules.goals),
     }
 
 
@@ -78,13 +77,13 @@ def parse_mix(text: str) -> dict[str, float]:
     return {name: weight / total for name, weight in weights.items()}
 
 
-def mix_of(text: str, task: Task, *, default: str) -> dict[str, float]:
+def mix_of(text: str, bed: Bed, *, default: str) -> dict[str, float]:
     """Return behaviour → share of a text, or of the default as far as the task knows it.
 
     Raises:
         InputError: If the text is unusable, or names what the task does not know.
     """
-    known = behaviours(task)
+    known = bed.behaviours
     if not text:
         shares = {name: share for name, share in parse_mix(default).items() if name in known}
         return {name: share / sum(shares.values()) for name, share in shares.items()}
@@ -92,7 +91,7 @@ def mix_of(text: str, task: Task, *, default: str) -> dict[str, float]:
     unknown = [name for name in mix if name not in known]
     if unknown:
         raise InputError(
-            f"--mix names {unknown[0]}, which {task.name} does not know; there are: "
+            f"--mix names {unknown[0]}, which {bed.task} does not know; there are: "
             f"{', '.join(known)}"
         )
     return mix
@@ -109,22 +108,25 @@ def assign(mix: Mapping[str, float], episodes: int, seed: int) -> list[str]:
     return [str(name) for name in np.random.default_rng(seed).permutation(names)]
 
 
-def run_episode(env: TabletopEnv, behaviour: str, seed: int) -> SimEpisode:
+def run_episode(
+    env: Any, behaviour: str, seed: int, *, expert: Callable[..., Any] = Expert
+) -> SimEpisode:
     """Play one episode to its end; the same arguments give the same episode.
 
     Args:
         env: An environment that does not terminate on success; its state is overwritten.
-        behaviour: One of `sim.experts.BEHAVIOURS`.
+        behaviour: One that the expert knows.
         seed: Seed of layout, look, goal, plan and noise.
+        expert: Who plays; see `sim.beds.Bed`.
 
     Raises:
         InputError: If there is no such behaviour.
     """
     observation, info = env.reset(seed=seed)
     streams = generators(seed)
-    expert = Expert(env, behaviour, rng=streams["expert"], noise_rng=streams["noise"])
+    player = expert(env, behaviour, rng=streams["expert"], noise_rng=streams["noise"])
     rows: list[Row] = []
-    for action in expert.actions():
+    for action in player.actions():
         row = _row(observation, info, action)
         observation, reward, _, _, info = env.step(action)
         row |= {"next.success": info["is_success"], "next.reward": reward}

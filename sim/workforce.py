@@ -9,7 +9,7 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -157,7 +157,8 @@ def _serve(pipe: Connection, work: Callable[[Any], Any]) -> None:
             return
         except Exception:
             answer = WorkerError(f"a worker failed with {job}:\n{traceback.format_exc()}")
-        pipe.send(answer)
+        with suppress(BrokenPipeError):  # nobody is left to hear it
+            pipe.send(answer)
 
 
 @contextmanager

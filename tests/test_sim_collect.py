@@ -17,13 +17,13 @@ import pytest
 from data.lerobot_dataset import open_dataset
 from robo_reward.cli import main
 from robo_reward.errors import InputError, OutputError
+from sim.beds import find_bed
 from sim.collect import DEFAULT_MIX, Collect
 from sim.env import TabletopEnv
 from sim.experts import BEHAVIOURS
 from sim.pieces import Job, Plan, claim, make_piece
 from sim.replay import ReplayError, check_replay
 from sim.rollouts import assign, features, mix_of, parse_mix
-from sim.tasks import make_task
 from sim.tasks.pick_to_bin import COLOURS
 
 
@@ -50,7 +50,7 @@ def episodes(root: Path) -> list[dict[str, Any]]:
 
 def rows(root: Path, number: int) -> dict[str, np.ndarray]:
     """Columns other than images of one episode."""
-    names = ["episode_index", "observation.state", "action", *features(tuple(COLOURS))]
+    names = ["episode_index", "observation.state", "action", *features(find_bed("pick_to_bin"))]
     tables = [
         pq.read_table(path, columns=list(dict.fromkeys(names)))
         for path in sorted((root / "data").glob("*/*.parquet"))
@@ -238,6 +238,41 @@ def test_more_workers_than_cores_are_warned_about(
     assert "--workers 999 is more than the" in capsys.readouterr().out
 
 
+def test_another_robot_with_more_variety_is_collected_and_replayed(tmp_path: Path) -> None:
+    variety = ("texture", "distractors", "height")
+    small(tmp_path / "d", episodes=1, mix="expert=1", robot="so101", variety=variety).run()
+    info = json.loads((tmp_path / "d/meta/info.json").read_text())
+    assert info["robot_type"] == "so101"
+    assert info["features"]["observation.state"]["shape"] == [9]
+    described = json.loads((tmp_path / "d/meta/robo_reward.json").read_text())
+    assert described["variety"] == list(variety)
+    assert open_dataset(tmp_path / "d").episode(0).outcome
+
+
+def test_meta_world_is_collected_and_replayed(tmp_path: Path) -> None:
+    pytest.importorskip("metaworld", reason="Meta-World is an extra: robo-reward[metaworld]")
+    small(tmp_path / "d", task="metaworld/drawer-close", episodes=1, mix="expert=1").run()
+    info = json.loads((tmp_path / "d/meta/info.json").read_text())
+    assert (info["robot_type"], info["fps"]) == ("sawyer", 80)
+    assert open_dataset(tmp_path / "d").episode(0).outcome
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"robot": "r2d2"}, "no robot 'r2d2'; there are: panda, so101"),
+        ({"robot": "so101", "task": "insert_peg"}, "insert_peg"),
+        ({"variety": ("smell",)}, "no variation 'smell'"),
+        ({"task": "metaworld/drawer-open", "robot": "panda"}, "has its own robot and look"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(
+    tmp_path: Path, flags: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        Collect(out=tmp_path / "d", **flags).run()
+
+
 def test_an_unknown_task_lists_those_there_are(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"'juggle'; there are: pick_to_bin, .*swap_cubes"):
         Collect(out=tmp_path / "d", task="juggle").run()
@@ -248,8 +283,7 @@ def test_a_behaviour_that_the_task_does_not_know_is_refused_but_left_out_of_the_
 ) -> None:
     with pytest.raises(InputError, match="early_release, which press_button does not know"):
         small(tmp_path / "d", mix="early_release=1").run()
-    task = make_task("press_button")
-    mix = mix_of("", task, default=DEFAULT_MIX)
+    mix = mix_of("", find_bed("press_button"), default=DEFAULT_MIX)
     assert set(mix) == set(BEHAVIOURS) - {"early_release"}
     assert sum(mix.values()) == pytest.approx(1.0)
 

@@ -120,7 +120,7 @@ def _same(first: object, second: object) -> bool:
 
 def test_an_unknown_variation_is_refused_with_a_list_of_those_there_are() -> None:
     with pytest.raises(InputError, match=r"no variation 'smell'.*colour, light, camera"):
-        TabletopEnv(variety=["smell"])  # type: ignore[list-item]
+        TabletopEnv(variety=["smell"])
 
 
 def test_all_four_goals_are_drawn_and_each_can_be_asked_for(blind: TabletopEnv) -> None:

@@ -397,12 +397,11 @@ def test_an_interrupted_expert_takes_longer_and_succeeds(
         assert np.diff(progress(longer)).min() < 0
 
 
-def test_the_collector_plays_it_as_it_plays_our_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    from sim import rollouts
+def test_the_collector_plays_it_as_it_plays_our_own() -> None:
+    from sim.rollouts import run_episode
 
-    monkeypatch.setattr(rollouts, "Expert", Expert)
     env = make_env("reach", image_size=16)
-    episode = rollouts.run_episode(env, "expert", 3)  # type: ignore[arg-type]
+    episode = run_episode(env, "expert", 3, expert=Expert)
     assert episode.task == "move the hand to the goal"
     assert episode.columns["failure_mode"] == "none"
     first, last = episode.rows[0], episode.rows[-1]

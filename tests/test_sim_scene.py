@@ -163,6 +163,25 @@ def test_a_backend_that_cannot_draw_off_screen_is_refused(monkeypatch: pytest.Mo
         render.require_backend()
 
 
+@pytest.mark.parametrize(("untold", "used"), [(True, "osmesa"), (False, None)])
+def test_osmesa_is_tried_after_egl_only_where_nobody_chose(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    untold: bool,
+    used: str | None,
+) -> None:
+    monkeypatch.setenv("MUJOCO_GL", "egl")
+    monkeypatch.setenv(render._PROBED, "")
+    monkeypatch.setattr(render, "_UNTOLD", untold)
+    monkeypatch.setattr(render, "probe", lambda backend: "no library" if backend == "egl" else None)
+    if used is None:
+        with pytest.raises(render.RenderError, match="MUJOCO_GL=egl does not work: no library"):
+            render.require_backend()
+        return
+    assert render.require_backend() == used
+    assert "drawing with osmesa" in capsys.readouterr().err
+
+
 def test_a_failing_probe_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MUJOCO_GL", "egl")
     monkeypatch.delenv("ROBO_REWARD_GL_PROBED", raising=False)
