@@ -62,8 +62,12 @@ class BenchSim:
         make = partial(_make, self.task, self.image_size)
         alone = SimVectorEnv(make, cores * self.envs, workers=0)
         spread = SimVectorEnv(make, cores * self.envs, workers=cores)
-        for env in (alone, spread):
-            env.reset(seed=self.seed)
+
+        def begin() -> None:
+            for env in (seeing, blind, rare, alone, spread):
+                env.reset(seed=self.seed)
+
+        begin()
         work: dict[str, Callable[[], Any]] = {
             "raw_pixels": partial(raw, seeing, servos(seeing, self.steps, self.seed), draw=True),
             "raw_state": partial(raw, blind, servos(blind, self.steps, self.seed), draw=False),
@@ -74,7 +78,7 @@ class BenchSim:
             "vector": partial(play_many, spread, self.steps, self.seed),
         }
         try:
-            cpu, wall = rounds(work, self.repeats, pids=spread.pids)
+            cpu, wall = rounds(work, self.repeats, begin=begin, pids=spread.pids)
         finally:
             alone.close()
             spread.close()
@@ -143,23 +147,30 @@ def play_many(env: Any, steps: int, seed: int) -> None:
 
 
 def moves(steps: int, seed: int) -> Any:
-    """Return actions (steps, 5) that keep the arm near where it is."""
-    return np.random.default_rng(seed).uniform(-0.3, 0.3, (steps, 5)).astype(np.float32)
+    """Return random actions (steps, 5) that come back: each is followed by its opposite."""
+    half = np.random.default_rng(seed).uniform(-0.3, 0.3, ((steps + 1) // 2, 5))
+    return np.stack([half, -half], axis=1).reshape(-1, 5)[:steps].astype(np.float32)
 
 
 def rounds(
-    work: dict[str, Callable[[], Any]], repeats: int, *, pids: Callable[[], list[int]]
+    work: dict[str, Callable[[], Any]],
+    repeats: int,
+    *,
+    begin: Callable[[], Any],
+    pids: Callable[[], list[int]],
 ) -> tuple[dict[str, float], dict[str, float]]:
     """Return the median CPU and wall seconds of each part, done in turn; one round to warm up.
 
     Args:
         work: Name → what to do.
         repeats: Timed rounds.
+        begin: Called before each round, not timed.
         pids: Returns the processes whose CPU time counts beside that of this one.
     """
     cpu: dict[str, list[float]] = {name: [] for name in work}
     wall: dict[str, list[float]] = {name: [] for name in work}
     for number in range(repeats + 1):
+        begin()
         for name, part in work.items():
             begun, used = time.perf_counter(), cpu_seconds(pids())
             part()

@@ -1,5 +1,6 @@
 """From normalised actions to servo targets: a tool target that moves, and inverse kinematics."""
 
+import math
 from typing import Protocol
 
 import numpy as np
@@ -62,12 +63,13 @@ class StraightDown:
 
     def clip(self, position: Floats, yaw: float) -> tuple[Floats, float]:
         """Return the nearest target within the box `REACH`."""
-        return np.clip(position, REACH[0], REACH[1]), float(np.clip(yaw, -_MOST_YAW, _MOST_YAW))
+        inside = np.minimum(np.maximum(position, REACH[0]), REACH[1])
+        return inside, float(min(max(yaw, -_MOST_YAW), _MOST_YAW))
 
     def solve(self, position: Floats, yaw: float, joints: Floats) -> Floats:
         """Return joints (n,) in radians, a few steps of the solver from the last ones."""
-        cosine, sine = np.cos(yaw), np.sin(yaw)
-        turned = np.array(((cosine, -sine, 0), (sine, cosine, 0), (0, 0, 1))) @ _DOWN
+        cosine, sine = math.cos(yaw), math.sin(yaw)
+        turned = np.array(((cosine, sine, 0), (sine, -cosine, 0), (0, 0, -1)))
         return self._ik.solve(joints, position, turned, iterations=4, tolerance=1e-4).joints
 
 
@@ -170,6 +172,8 @@ class ArmControl:
 
 def reject(action: NDArray[np.float64], step: int, names: tuple[str, ...] = ACTIONS) -> str:
     """Return why an action cannot be carried out at a step, or nothing if it can."""
+    if math.isfinite(sum(action.tolist())):
+        return ""
     bad = [
         f"{name} is {value}"
         for name, value in zip(names, action, strict=True)

@@ -18,7 +18,7 @@ from gymnasium.vector import AutoresetMode
 from robo_reward.errors import RoboRewardError
 
 from .lanes import Blocks, Lanes, Path
-from .workforce import LEAVE_S, WorkerError, single_threaded
+from .workforce import LEAVE_S, WorkerError, leave_with_parent, single_threaded
 
 START_S = 120.0
 """Seconds that a process has to start, beside the deadline of its first answer."""
@@ -176,6 +176,7 @@ class Worker:
 
 def _serve(pipe: Connection, setup: Setup, shared: SharedBlocks, begin: int, end: int) -> None:
     """Answer questions until the other end of the pipe is closed."""
+    leave_with_parent()
     lanes: Lanes | None = None
     while True:
         try:

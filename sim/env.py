@@ -208,7 +208,7 @@ class TabletopEnv(gym.Env[Observation, NDArray[np.float32]]):
         reward = float(success and not self._succeeded)
         self._succeeded |= success
         terminated = success and self._terminate
-        ended = terminated or bool(rejected) or self._steps >= self._max_episode_steps
+        ended = terminated or bool(rejected) or self._steps == self._max_episode_steps
         observation = self._observe(draw=ended or self._age + 1 >= self._render_every)
         return observation, reward, terminated, bool(rejected), self._info(rejected)
 

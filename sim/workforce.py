@@ -5,6 +5,7 @@ Processes are spawned, never forked: a graphics context does not survive a fork.
 
 import multiprocessing
 import os
+import threading
 import time
 import traceback
 from collections import deque
@@ -144,6 +145,7 @@ def _replace(crew: list[_Worker], worker: _Worker, deadline: float, tries: int, 
 
 def _serve(pipe: Connection, work: Callable[[Any], Any]) -> None:
     """Do jobs until the other end of the pipe is closed."""
+    leave_with_parent()
     while True:
         try:
             job = pipe.recv()
@@ -159,6 +161,21 @@ def _serve(pipe: Connection, work: Callable[[Any], Any]) -> None:
             answer = WorkerError(f"a worker failed with {job}:\n{traceback.format_exc()}")
         with suppress(BrokenPipeError):  # nobody is left to hear it
             pipe.send(answer)
+
+
+def leave_with_parent() -> None:
+    """End this process as soon as the one that started it is gone, whatever it is doing.
+
+    A worker that outlived a killed run would go on writing beside the run that takes over.
+    """
+    parent = multiprocessing.parent_process()
+
+    def watch() -> None:
+        if parent is not None:
+            wait([parent.sentinel])
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 @contextmanager

@@ -38,8 +38,8 @@ def test_it_writes_every_ratio_as_json(
 def test_parts_are_timed_in_turn_and_the_median_counts() -> None:
     order: list[str] = []
     work = {name: (lambda name=name: order.append(name)) for name in ("a", "b")}
-    cpu, wall = rounds(work, 2, pids=list)
-    assert order == ["a", "b"] * 3
+    cpu, wall = rounds(work, 2, begin=lambda: order.append("begin"), pids=list)
+    assert order == ["begin", "a", "b"] * 3
     assert set(cpu) == set(wall) == {"a", "b"}
 
 

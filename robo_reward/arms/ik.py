@@ -5,6 +5,7 @@ to the home pose in the nullspace of the task that fades in the same way: a cons
 constant λ, would stop short of the target.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -85,7 +86,7 @@ class InverseKinematics:
         for count in range(iterations + 1):
             self._place(joints)
             error = self._error(wanted, turn)
-            size = float(np.linalg.norm(error))
+            size = math.sqrt(error @ error)
             if size < tolerance or count == iterations:
                 break
             joints = joints + self._step(joints, error, size)

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..moves import beside
 from ..scene import World
 from . import Verdict
 
@@ -116,11 +115,12 @@ def read_carry(
         grip: Height of the grasp above its centre, in metres.
     """
     position = world.position(body)
+    x, y, z = position.tolist()
     return CarryState(
-        distance=math.dist(world.tool(), beside(position, z=grip)),
+        distance=math.dist(world.tool().tolist(), (x, y, z + grip)),
         jaw=world.jaw(),
         gripped=world.gripped(body),
-        height=float(position[2]) - rest,
+        height=z - rest,
         offset=position[:2] - centre,
         speed=world.speed(body),
     )
