@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from robo_reward.errors import InputError, OutputError
+from robo_reward.files import finite, write_atomically
+
+from .seeds import first_seed
 
 QUERY_PERIOD_S = 0.2
 """Between queries; the episodes last five seconds."""
 MIX = "expert=.45 noise=.1 early_release=.15 wrong_object=.15 pause=.05 miss=.1"
 """Shares of the behaviours, in training and held-out episodes."""
-HELD_OUT_SEED = 1_000_000
-"""First seed of the episodes that training never sees; those of training start at 0."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +78,8 @@ class Demo:
             ).run()
 
     def _parts(self) -> list[tuple[str, int, int]]:
-        return [("train", self.episodes, 0), ("held-out", self.held_out, HELD_OUT_SEED)]
+        counts = {"train": self.episodes, "held-out": self.held_out}
+        return [(name, count, first_seed(name)) for name, count in counts.items()]
 
     def _train(self, seed: int, place: Path) -> None:
         from data.train import Train
@@ -149,18 +151,9 @@ def write_metrics(
     content["spread"] = {name: spread for name, (_, spread) in told.items()}
     content["seeds"] = figures
     try:
-        path.write_text(json.dumps(_finite(content), indent=1))
+        write_atomically(path, json.dumps(finite(content), indent=1).encode())
     except OSError as error:
         raise OutputError(f"cannot write {path} ({error.strerror}); free some space") from error
-
-
-def _finite(value: Any) -> Any:
-    """Return ``value`` with NaN as null, which JSON has a word for."""
-    if isinstance(value, dict):
-        return {name: _finite(item) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 COLUMNS = {

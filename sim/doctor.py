@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from robo_reward.errors import OutputError, RoboRewardError
+from robo_reward.files import write_atomically
 
 from .render import BACKENDS, INSTALL, probe
 
@@ -165,7 +166,8 @@ def _print(checks: list[Check]) -> None:
 def _write(path: Path, checks: list[Check]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps([asdict(check) for check in checks], indent=2) + "\n")
+        text = json.dumps([asdict(check) for check in checks], indent=2) + "\n"
+        write_atomically(path, text.encode())
     except OSError as error:
         raise OutputError(
             f"cannot write {path} ({error.strerror}); choose another --json"

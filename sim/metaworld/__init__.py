@@ -1,7 +1,7 @@
 """Meta-World as a foreign bed: its 50 tasks behind the interface of our own environments.
 
 Importing this package registers the tasks with Gymnasium by name; the benchmark itself, an
-extra (``pip install "robo-reward[metaworld]"``), is imported when the first one is made.
+extra (``pip install -e ".[metaworld]"``), is imported when the first one is made.
 """
 
 from typing import TYPE_CHECKING

@@ -8,7 +8,7 @@ from robo_reward.errors import InputError
 
 from .rules import TASKS
 
-EXTRA = 'pip install "robo-reward[metaworld]"'
+EXTRA = 'pip install -e ".[metaworld]"'
 """The line that installs the benchmark."""
 
 
