@@ -1,6 +1,6 @@
 """One generator per concern from one seed, so that turning one off leaves the others alone."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.random import Generator, SeedSequence
@@ -19,18 +19,7 @@ type Concern = Literal[
 ]
 """What draws random numbers of its own."""
 
-_CONCERNS: tuple[Concern, ...] = (
-    "layout",
-    "colour",
-    "goal",
-    "expert",
-    "noise",
-    "light",
-    "camera",
-    "texture",
-    "distractors",
-    "height",
-)
+_CONCERNS: tuple[Concern, ...] = get_args(Concern.__value__)
 
 
 def generators(seed: int) -> dict[Concern, Generator]:
