@@ -200,7 +200,7 @@ class TabletopEnv(gym.Env[Observation, NDArray[np.float32]]):
             )
         rejected = reject(wanted, self._steps)
         if not rejected:
-            self.control.apply(np.clip(wanted, -1.0, 1.0))
+            self.control.apply(np.minimum(np.maximum(wanted, -1.0), 1.0))
         self.world.advance(SUBSTEPS)
         self._steps += 1
         self._judge()
@@ -269,7 +269,7 @@ class TabletopEnv(gym.Env[Observation, NDArray[np.float32]]):
     def _observe(self, *, draw: bool) -> Observation:
         world = self.world
         state = np.concatenate((world.joints(), (world.jaw(),), world.tool()))
-        agent = np.clip(state.astype(np.float32), self._low, self._high)
+        agent = np.minimum(np.maximum(state.astype(np.float32), self._low), self._high)
         if not self._pixels:
             return {"agent_pos": agent}
         if draw:

@@ -7,6 +7,7 @@ multisampling, coarse primitives, and a floor whose third size (a grid pitch) is
 
 import math
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,9 @@ from .surfaces import surfaces_xml
 
 type Floats = NDArray[np.float64]
 """An array of double precision."""
+
+type Spot = tuple[float, float]
+"""x and y on the table in metres."""
 
 TIMESTEP = 0.002
 """Physics step in seconds; 4 ms loses grasps."""
@@ -92,6 +96,17 @@ def _text(numbers: Iterable[float]) -> str:
     return " ".join(f"{number:.6f}" for number in numbers)
 
 
+class Hand(NamedTuple):
+    """What the hand does in one state, read once for all that is judged by it."""
+
+    tool: tuple[float, float, float]
+    """The tool point in metres: the middle between the pads."""
+    jaw: float
+    """Distance between the pads in metres."""
+    holds: frozenset[int]
+    """Numbers of the geoms that both pads touch."""
+
+
 class World:
     """A compiled scene and its state, with the few readings that tasks and control need."""
 
@@ -112,7 +127,7 @@ class World:
         self.data = mujoco.MjData(self.model)
         """The state, a ``mujoco.MjData``."""
         self._site = self.model.site(self.arm.tool_site).id
-        self._pads = {int(self.model.geom(name).id) for name in self.arm.pads}
+        self._pads = tuple(int(self.model.geom(name).id) for name in self.arm.pads)
         model = self.model
         self._bodies = {model.body(n).name: n for n in range(model.nbody)}
         self._geoms = {model.geom(n).name: n for n in range(model.ngeom)}
@@ -211,6 +226,11 @@ class World:
         position: Floats = self.data.xpos[self._bodies[body]].copy()
         return position
 
+    def spot(self, body: str) -> Spot:
+        """Return where a body stands on the table."""
+        x, y, _ = self.data.xpos[self._bodies[body]].tolist()
+        return x, y
+
     def yaw(self, body: str) -> float:
         """Return the rotation of a body about the vertical in radians."""
         turn = self.data.body(body).xmat
@@ -221,13 +241,22 @@ class World:
         address = self._speeds[body]
         return math.hypot(*self.data.qvel[address : address + 3].tolist())
 
-    def gripped(self, geom: str) -> bool:
-        """Return whether both pads touch a geom."""
-        number, touching = self._geoms[geom], set()
+    def hand(self) -> Hand:
+        """Return tool point, jaw, and what both pads touch."""
+        x, y, z = self.tool().tolist()
+        touched: dict[int, set[int]] = {pad: set() for pad in self._pads}
         for first, second in self.data.contact.geom.tolist():
-            if number in (first, second):
-                touching.add(first + second - number)
-        return self._pads <= touching
+            if first in touched:
+                touched[first].add(second)
+            if second in touched:
+                touched[second].add(first)
+        return Hand(
+            (x, y, z), self.jaw(), frozenset.intersection(*map(frozenset, touched.values()))
+        )
+
+    def gripped(self, geom: str, hand: Hand | None = None) -> bool:
+        """Return whether both pads touch a geom, in a reading of the hand or now."""
+        return self._geoms[geom] in (hand or self.hand()).holds
 
     def plain_look(self) -> None:
         """Undo whatever a reset has changed in the model: every variation, every `put`."""

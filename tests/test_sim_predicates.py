@@ -1,7 +1,6 @@
 """Stage, progress and success of putting a cube into the bin, from hand-made states."""
 
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,14 +17,14 @@ def judge_bin(state: CarryState) -> Verdict:
     return judge_carry(state, TARGET)
 
 
-FAR = np.array((0.0, -0.35))
+FAR = (0.0, -0.35)
 START = CarryState(distance=0.4, jaw=0.08, gripped=False, height=0.0, offset=FAR, speed=0.0)
-AT_CUBE = replace(START, distance=0.01)
-GRASPED = replace(AT_CUBE, jaw=0.04, gripped=True)
-LIFTED = replace(GRASPED, height=TARGET.carry)
-OVER_BIN = replace(LIFTED, offset=np.zeros(2))
-IN_BIN_HELD = replace(OVER_BIN, height=0.0)
-DONE = replace(IN_BIN_HELD, jaw=0.08, gripped=False, distance=0.2)
+AT_CUBE = START._replace(distance=0.01)
+GRASPED = AT_CUBE._replace(jaw=0.04, gripped=True)
+LIFTED = GRASPED._replace(height=TARGET.carry)
+OVER_BIN = LIFTED._replace(offset=(0.0, 0.0))
+IN_BIN_HELD = OVER_BIN._replace(height=0.0)
+DONE = IN_BIN_HELD._replace(jaw=0.08, gripped=False, distance=0.2)
 
 lengths = st.floats(0, 1)
 states = st.builds(
@@ -34,7 +33,7 @@ states = st.builds(
     jaw=st.floats(0, 0.08),
     gripped=st.booleans(),
     height=st.floats(-0.02, 0.5),
-    offset=st.tuples(st.floats(-0.6, 0.6), st.floats(-0.6, 0.6)).map(np.array),
+    offset=st.tuples(st.floats(-0.6, 0.6), st.floats(-0.6, 0.6)),
     speed=st.floats(0, 2),
 )
 
@@ -71,8 +70,10 @@ def between(first: CarryState, last: CarryState, count: int = 200) -> list[float
     for share in np.linspace(0, 1, count):
         mixed = {
             name: (1 - share) * getattr(first, name) + share * getattr(last, name)
-            for name in ("distance", "jaw", "height", "offset", "speed")
+            for name in ("distance", "jaw", "height", "speed")
         }
+        ends = np.array((first.offset, last.offset))
+        mixed["offset"] = tuple(((1 - share) * ends[0] + share * ends[1]).tolist())
         found.append(judge_bin(CarryState(gripped=last.gripped, **mixed)).progress)
     return found
 
@@ -81,11 +82,11 @@ def between(first: CarryState, last: CarryState, count: int = 200) -> list[float
     ("first", "last"),
     [
         (START, AT_CUBE),
-        (AT_CUBE, replace(AT_CUBE, jaw=0.042)),
+        (AT_CUBE, AT_CUBE._replace(jaw=0.042)),
         (GRASPED, LIFTED),
         (LIFTED, OVER_BIN),
         (OVER_BIN, IN_BIN_HELD),
-        (replace(DONE, distance=0.01), DONE),
+        (DONE._replace(distance=0.01), DONE),
     ],
 )
 def test_progress_rises_without_jumps_above_2_percent_within_a_stage(
@@ -97,7 +98,7 @@ def test_progress_rises_without_jumps_above_2_percent_within_a_stage(
 
 
 def test_a_cube_dropped_on_the_way_falls_back_to_the_reach_part() -> None:
-    dropped = replace(LIFTED, gripped=False, jaw=0.08, height=0.0, distance=0.17)
+    dropped = LIFTED._replace(gripped=False, jaw=0.08, height=0.0, distance=0.17)
     assert judge_bin(LIFTED).progress > 0.55
     assert judge_bin(dropped).progress == pytest.approx(0.15 * (0.312 - 0.17) / 0.30)
     assert judge_bin(dropped).stage == 0
@@ -108,7 +109,7 @@ def test_a_cube_dropped_on_the_way_falls_back_to_the_reach_part() -> None:
 def test_a_cube_that_the_tool_stays_13_cm_away_from_stays_below_15_percent(
     distance: float, jaw: float, away: float
 ) -> None:
-    state = replace(START, distance=distance, jaw=jaw, offset=np.array((away, 0.0)))
+    state = START._replace(distance=distance, jaw=jaw, offset=(away, 0.0))
     assert judge_bin(state).progress < 0.15
 
 
@@ -117,17 +118,17 @@ def test_a_cube_that_the_tool_stays_13_cm_away_from_stays_below_15_percent(
 def test_a_cube_in_the_bin_keeps_exactly_1_wherever_the_hand_goes(
     distance: float, jaw: float
 ) -> None:
-    assert judge_bin(replace(DONE, distance=distance, jaw=jaw)).progress == 1.0
+    assert judge_bin(DONE._replace(distance=distance, jaw=jaw)).progress == 1.0
 
 
 @pytest.mark.parametrize(
     "state",
     [
-        replace(DONE, speed=0.2),
-        replace(DONE, distance=0.05),
-        replace(DONE, height=0.10),
-        replace(DONE, offset=np.array((0.0, -0.075))),
-        replace(DONE, gripped=True, distance=0.01),
+        DONE._replace(speed=0.2),
+        DONE._replace(distance=0.05),
+        DONE._replace(height=0.10),
+        DONE._replace(offset=(0.0, -0.075)),
+        DONE._replace(gripped=True, distance=0.01),
     ],
     ids=["moving", "hand too near", "above the rim", "on the wall", "still held"],
 )

@@ -81,7 +81,7 @@ class InverseKinematics:
             iterations: Linear solves at most.
             tolerance: Error, metres and radians together, at which to stop.
         """
-        joints = np.clip(np.asarray(start, np.float64), self._low, self._high)
+        joints = self._within(np.asarray(start, np.float64))
         wanted, turn = np.asarray(position, np.float64), _quaternion(rotation)
         for count in range(iterations + 1):
             self._place(joints)
@@ -89,9 +89,12 @@ class InverseKinematics:
             size = math.sqrt(error @ error)
             if size < tolerance or count == iterations:
                 break
-            joints = joints + self._step(joints, error, size)
-            joints = np.minimum(np.maximum(joints, self._low), self._high)
+            joints = self._within(joints + self._step(joints, error, size))
         return IkSolution(joints=joints, error=size, iterations=count)
+
+    def _within(self, joints: Floats) -> Floats:
+        inside: Floats = np.minimum(np.maximum(joints, self._low), self._high)
+        return inside
 
     def _place(self, joints: Floats) -> None:
         import mujoco
@@ -103,12 +106,11 @@ class InverseKinematics:
     def _error(self, wanted: Floats, turn: Floats) -> Floats:
         import mujoco
 
-        now, opposite, difference = np.empty(4), np.empty(4), np.empty(4)
-        error = np.empty(6)
+        now, error = np.empty(4), np.empty(6)
         mujoco.mju_mat2Quat(now, self._data.site_xmat[self._site])
-        mujoco.mju_negQuat(opposite, now)
-        mujoco.mju_mulQuat(difference, turn, opposite)
-        mujoco.mju_quat2Vel(error[3:], difference, 1.0)
+        mujoco.mju_negQuat(now, now)
+        mujoco.mju_mulQuat(now, turn, now)
+        mujoco.mju_quat2Vel(error[3:], now, 1.0)
         error[:3] = wanted - self._data.site_xpos[self._site]
         return error
 

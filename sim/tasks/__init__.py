@@ -5,9 +5,8 @@ A further task is one file beside `pick_to_bin`, and one line in `TASKS`.
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
 from importlib import import_module
-from typing import ClassVar, cast
+from typing import ClassVar, NamedTuple, cast
 
 import numpy as np
 from numpy.random import Generator
@@ -56,8 +55,7 @@ type Memory = tuple[float, ...]
 """What a task remembers of an episode, where the state alone does not tell how far it got."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Verdict:
+class Verdict(NamedTuple):
     """The truth about one goal in one state of the world."""
 
     stage: int

@@ -1,5 +1,6 @@
 """A cabinet of two drawers side by side that slide out towards the right of the robot."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -97,11 +98,12 @@ class DrawerState:
 
 def read_drawer(world: World, name: str, first: float) -> DrawerState:
     """Return what the truth about a drawer depends on."""
+    hand = world.hand()
     return DrawerState(
         out=world.slide(f"drawer_{name}"),
         first=first,
-        distance=float(np.linalg.norm(world.tool() - handle(world, name))),
-        gripped=world.gripped(f"handle_{name}"),
+        distance=math.dist(hand.tool, handle(world, name).tolist()),
+        gripped=world.gripped(f"handle_{name}", hand),
     )
 
 

@@ -7,11 +7,9 @@ led there, wherever the hand is, and one that is dropped elsewhere loses them.
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
-from ..scene import World
+from ..scene import Hand, Spot, World
 from . import Verdict
 
 STAGES = ("reach", "grasp", "lift", "carry", "place", "done")
@@ -38,8 +36,7 @@ class Target:
     """Jaw that is wide open."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class CarryState:
+class CarryState(NamedTuple):
     """All that the truth about one thing depends on; metres and metres per second."""
 
     distance: float
@@ -50,15 +47,15 @@ class CarryState:
     """Whether both pads touch it."""
     height: float
     """How far it is above the place it had on the table."""
-    offset: NDArray[np.float64]
-    """(2,) its centre from the centre of where it belongs."""
+    offset: tuple[float, float]
+    """Its centre from the centre of where it belongs."""
     speed: float
     """Its speed."""
 
 
 def judge_carry(state: CarryState, target: Target) -> Verdict:
     """Return stage, progress and success of bringing one thing to its target."""
-    x, y = state.offset.tolist()
+    x, y = state.offset
     inside = ramp(target.half - max(abs(x), abs(y)), 0.0, target.edge)
     inside *= state.height >= target.floor
     near = ramp(-state.distance, -0.05, -0.02)
@@ -103,24 +100,24 @@ def ramp(value: float, low: float, high: float) -> float:
 
 
 def read_carry(
-    world: World, body: str, centre: NDArray[np.float64], *, rest: float, grip: float = 0.0
+    world: World, hand: Hand, body: str, *, to: Spot, rest: float, grip: float = 0.0
 ) -> CarryState:
     """Return what the truth about a body depends on.
 
     Args:
         world: The world.
+        hand: The hand, read in the same state.
         body: Name of the body and of the geom that is grasped.
-        centre: (2,) where it belongs, in metres.
+        to: Where it belongs, in metres.
         rest: Height of its centre where it stands on the table, in metres.
         grip: Height of the grasp above its centre, in metres.
     """
-    position = world.position(body)
-    x, y, z = position.tolist()
+    x, y, z = world.position(body).tolist()
     return CarryState(
-        distance=math.dist(world.tool().tolist(), (x, y, z + grip)),
-        jaw=world.jaw(),
-        gripped=world.gripped(body),
+        distance=math.dist(hand.tool, (x, y, z + grip)),
+        jaw=hand.jaw,
+        gripped=world.gripped(body, hand),
         height=z - rest,
-        offset=position[:2] - centre,
+        offset=(x - to[0], y - to[1]),
         speed=world.speed(body),
     )

@@ -95,12 +95,13 @@ class CubeInDrawer(Task):
 
     def judge(self, world: World, memory: Memory) -> dict[str, Verdict]:
         """Return the truth about each drawer."""
-        found = {}
+        hand, found = world.hand(), {}
         for name, first in zip(DRAWERS, memory, strict=True):
             drawer = read_drawer(world, name, first)
             wide = read_drawer(world, name, OPENED)
-            centre = world.position(f"drawer_{name}")[:2]
-            carrying = judge_carry(read_carry(world, "cube", centre, rest=HALF), TARGET)
+            inside = world.spot(f"drawer_{name}")
+            state = read_carry(world, hand, "cube", to=inside, rest=HALF)
+            carrying = judge_carry(state, TARGET)
             found[name] = judge_storing(
                 judge_opening(drawer), carrying, judge_closing(wide), drawer.out
             )

@@ -64,9 +64,9 @@ class InsertPeg(Task):
 
     def judge(self, world: World, memory: Memory) -> dict[str, Verdict]:
         """Return the truth about each peg."""
-        hole = world.position("socket")[:2]
+        hand, hole = world.hand(), world.spot("socket")
         return {
-            name: judge_carry(read_carry(world, name, hole, rest=TALL, grip=_GRIP), TARGET)
+            name: judge_carry(read_carry(world, hand, name, to=hole, rest=TALL, grip=_GRIP), TARGET)
             for name in PEGS
         }
 

@@ -1,5 +1,7 @@
 """Lift the cube of the named colour and put it back where it was: the end looks like the start."""
 
+import math
+
 import numpy as np
 from numpy.random import Generator
 
@@ -35,7 +37,7 @@ def judge_return(state: CarryState, peak: float) -> Verdict:
     """
     near = ramp(-state.distance, -0.312, -0.012)
     grip = float(state.gripped)
-    home = ramp(-float(np.linalg.norm(state.offset)), -2 * BACK, -BACK)
+    home = ramp(-math.hypot(*state.offset), -2 * BACK, -BACK)
     lowered = ramp(-state.height, -HIGH, -0.004)
     clear = ramp(state.distance, 0.03, 0.08)
     rested = home == 1.0 and lowered == 1.0 and not state.gripped
@@ -79,20 +81,20 @@ class LiftAndReturn(Task):
 
     def remember(self, world: World, memory: Memory | None) -> Memory:
         """Return, for each cube, where it began (x, y) and the greatest height it was held at."""
-        kept: list[float] = []
+        hand, kept = world.hand(), list[float]()
         for number, name in enumerate(CUBES):
             position = world.position(name)
             x, y, peak = memory[3 * number : 3 * number + 3] if memory else (*position[:2], 0.0)
-            held = float(position[2]) - HALF if world.gripped(name) else 0.0
+            held = float(position[2]) - HALF if world.gripped(name, hand) else 0.0
             kept += [float(x), float(y), max(float(peak), held)]
         return tuple(kept)
 
     def judge(self, world: World, memory: Memory) -> dict[str, Verdict]:
         """Return the truth about each cube."""
-        found = {}
+        hand, found = world.hand(), {}
         for number, name in enumerate(CUBES):
             x, y, peak = memory[3 * number : 3 * number + 3]
-            state = read_carry(world, name, np.array((x, y)), rest=HALF)
+            state = read_carry(world, hand, name, to=(x, y), rest=HALF)
             found[name] = judge_return(state, peak)
         return found
 

@@ -54,10 +54,10 @@ class PickShapeToBin(Task):
 
     def judge(self, world: World, memory: Memory) -> dict[str, Verdict]:
         """Return the truth about each shape."""
-        centre = world.position("bin")[:2]
+        hand, place = world.hand(), world.spot("bin")
         return {
             name: judge_carry(
-                read_carry(world, name, centre, rest=rest),
+                read_carry(world, hand, name, to=place, rest=rest),
                 Target(half=BIN_HALF, low=RIM - rest, width=_WIDTH[name]),
             )
             for name, (_, rest) in SHAPES.items()

@@ -52,9 +52,9 @@ class PickToBin(Task):
 
     def judge(self, world: World, memory: Memory) -> dict[str, Verdict]:
         """Return the truth about each colour."""
-        centre = world.position("bin")[:2]
+        hand, place = world.hand(), world.spot("bin")
         return {
-            name: judge_carry(read_carry(world, name, centre, rest=HALF), TARGET)
+            name: judge_carry(read_carry(world, hand, name, to=place, rest=HALF), TARGET)
             for name in COLOURS
         }
 

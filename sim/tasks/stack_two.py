@@ -47,11 +47,11 @@ class StackTwo(Task):
 
     def judge(self, world: World, memory: Memory) -> dict[str, Verdict]:
         """Return the truth about each ordered pair."""
-        found = {}
+        hand, found = world.hand(), {}
         for goal in self.goals:
             top, below = goal.split(" on ")
-            centre = world.position(below)[:2]
-            found[goal] = judge_carry(read_carry(world, top, centre, rest=HALF), TARGET)
+            state = read_carry(world, hand, top, to=world.spot(below), rest=HALF)
+            found[goal] = judge_carry(state, TARGET)
         return found
 
     def wordings(self, goal: str) -> tuple[str, ...]:

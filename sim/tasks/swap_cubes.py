@@ -1,13 +1,13 @@
 """Swap two of three cubes that stand on marks, by way of a free mark: a cycle of three moves."""
 
+import math
 from itertools import combinations
 
 import numpy as np
 from numpy.random import Generator
-from numpy.typing import NDArray
 
 from ..moves import Plan, Transport, pick_and_place
-from ..scene import World
+from ..scene import Hand, Spot, World
 from . import Memory, Task, Verdict
 from .carrying import Target, judge_carry, read_carry
 from .objects import HALF, cube, mark, scatter, shade
@@ -78,16 +78,17 @@ class SwapCubes(Task):
 
     def judge(self, world: World, memory: Memory) -> dict[str, Verdict]:
         """Return the truth about each pair."""
-        places = {name: self._place(world, name) for name in CUBES}
-        return {goal: self._judge_pair(world, goal, places) for goal in self.goals}
+        hand = world.hand()
+        places = {name: _place(world, hand, name) for name in CUBES}
+        return {goal: self._judge_pair(world, hand, goal, places) for goal in self.goals}
 
-    def _judge_pair(self, world: World, goal: str, places: dict[str, int]) -> Verdict:
+    def _judge_pair(self, world: World, hand: Hand, goal: str, places: dict[str, int]) -> Verdict:
         homes = {name: CUBES.index(name) for name in goal.split(" and ")}
         left = moves_left(places, homes)
-        held = any(world.gripped(name) for name in homes)
+        held = any(world.gripped(name, hand) for name in homes)
         lost = any(places[name] < 0 for name in homes)
         if not left:
-            clear = min(self._distance(world, name) for name in homes)
+            clear = min(math.dist(hand.tool, world.position(name).tolist()) for name in homes)
             success = clear > 0.08
             return Verdict(
                 stage=4 if success else 3,
@@ -98,10 +99,10 @@ class SwapCubes(Task):
                 arrived=True,
             )
         name, spot = left[0]
-        part = self._carry(world, name, spot)
+        part = _carry(world, hand, name, spot)
         if len(left) == 3 and part.stage == 0:  # either cube may be the first to be set aside
             part = max(
-                (self._carry(world, cube, _FREE) for cube in homes), key=lambda v: v.progress
+                (_carry(world, hand, cube, _FREE) for cube in homes), key=lambda v: v.progress
             )
         return Verdict(
             stage=3 - len(left),
@@ -112,22 +113,6 @@ class SwapCubes(Task):
             arrived=not lost,
         )
 
-    def _carry(self, world: World, name: str, spot: int) -> Verdict:
-        return judge_carry(read_carry(world, name, _centre(world, spot), rest=HALF), TARGET)
-
-    def _place(self, world: World, name: str) -> int:
-        """Return the spot that a cube rests on, or −1."""
-        position = world.position(name)
-        if world.gripped(name) or position[2] > HALF + 0.006:
-            return -1
-        gaps = [
-            float(np.linalg.norm(position[:2] - _centre(world, number))) for number in range(_SPOTS)
-        ]
-        return int(np.argmin(gaps)) if min(gaps) < ON else -1
-
-    def _distance(self, world: World, name: str) -> float:
-        return float(np.linalg.norm(world.tool() - world.position(name)))
-
     def wordings(self, goal: str) -> tuple[str, ...]:
         """Return the canonical instruction for a pair, then four paraphrases."""
         return tuple(wording.format(*goal.split(" and ")) for wording in _WORDINGS)
@@ -135,11 +120,11 @@ class SwapCubes(Task):
     def plan(self, world: World, goal: str, rng: Generator) -> Plan:
         """Yield the moves that are left, from wherever the cubes are now."""
         homes = {name: CUBES.index(name) for name in goal.split(" and ")}
-        places = {name: self._place(world, name) for name in CUBES}
+        places = {name: _place(world, world.hand(), name) for name in CUBES}
         for name, spot in moves_left(places, homes):
             item = Transport(
                 body=name,
-                drop=lambda spot=spot: np.append(_centre(world, spot), HALF + 0.003),  # type: ignore[misc]
+                drop=lambda spot=spot: np.append(_mark(world, spot), HALF + 0.003),  # type: ignore[misc]
                 cruise=float(rng.uniform(0.13, 0.18)),
             )
             yield from pick_and_place(world, item, rng)
@@ -150,7 +135,19 @@ class SwapCubes(Task):
             world.model.geom(name).rgba[:3] *= shade(rng)
 
 
-def _centre(world: World, spot: int) -> NDArray[np.float64]:
-    """Return the middle of a mark, (2,) in metres."""
-    centre: NDArray[np.float64] = world.position(f"spot_{spot}")[:2]
-    return centre
+def _mark(world: World, number: int) -> Spot:
+    return world.spot(f"spot_{number}")
+
+
+def _carry(world: World, hand: Hand, name: str, number: int) -> Verdict:
+    return judge_carry(read_carry(world, hand, name, to=_mark(world, number), rest=HALF), TARGET)
+
+
+def _place(world: World, hand: Hand, name: str) -> int:
+    """Return the mark that a cube rests on, or −1."""
+    x, y, z = world.position(name).tolist()
+    if world.gripped(name, hand) or z > HALF + 0.006:
+        return -1
+    gaps = [math.dist((x, y), _mark(world, number)) for number in range(_SPOTS)]
+    least = min(gaps)
+    return gaps.index(least) if least < ON else -1
