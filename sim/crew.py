@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import Connection
 from typing import Any
 
 import gymnasium as gym
@@ -131,13 +131,11 @@ class Worker:
         """
         assert self._pipe is not None
         left = max(self._asked + deadline - time.monotonic(), 0.0)
-        if not wait([self._pipe, self._process.sentinel], left):
-            return self._lose(f"gave no answer within {deadline:.0f} s")
-        try:
-            told = self._pipe.recv() if self._pipe.poll() else None
+        try:  # if the process dies, so does its end of the pipe
+            if not self._pipe.poll(left):
+                return self._lose(f"gave no answer within {deadline:.0f} s")
+            told = self._pipe.recv()
         except (EOFError, OSError):
-            told = None
-        if told is None:
             return self._lose(f"died (exit code {self._exit_code()})")
         if isinstance(told, RoboRewardError):
             raise told

@@ -126,12 +126,17 @@ class World:
         """The compiled ``mujoco.MjModel``, of this world alone."""
         self.data = mujoco.MjData(self.model)
         """The state, a ``mujoco.MjData``."""
-        self._site = self.model.site(self.arm.tool_site).id
         self._pads = tuple(int(self.model.geom(name).id) for name in self.arm.pads)
         model = self.model
-        self._bodies = {model.body(n).name: n for n in range(model.nbody)}
+        site, data = model.site(self.arm.tool_site).id, self.data
+        # Rows of MuJoCo's own memory: reading one is much cheaper than asking for the whole.
+        self._qpos, self._ctrl = data.qpos, data.ctrl
+        self._site, self._turn = data.site_xpos[site], data.site_xmat[site].reshape(3, 3)
+        self._places = {model.body(n).name: data.xpos[n] for n in range(model.nbody)}
         self._geoms = {model.geom(n).name: n for n in range(model.ngeom)}
-        self._speeds = {model.joint(n).name: int(model.jnt_dofadr[n]) for n in range(model.njnt)}
+        self._speeds = {
+            model.joint(n).name: data.qvel[model.jnt_dofadr[n] :][:3] for n in range(model.njnt)
+        }
         self._joints = np.array([self.model.joint(name).qposadr[0] for name in self.arm.joints])
         self._fingers = np.array(
             [self.model.joint(name).qposadr[0] for name in self.arm.finger_joints]
@@ -151,8 +156,8 @@ class World:
 
     def command(self, joints: Floats, opening: float) -> None:
         """Set the servos: joint angles (n,) in radians, how far each finger joint opens."""
-        self.data.ctrl[self._servos] = joints
-        self.data.ctrl[self._gripper] = opening
+        self._ctrl[self._servos] = joints
+        self._ctrl[self._gripper] = opening
 
     def settle(self, steps: int) -> None:
         """Run ``steps`` physics steps from a state that was just put together."""
@@ -206,29 +211,28 @@ class World:
 
     def joints(self) -> Floats:
         """Return the arm's joint angles (n,) in radians."""
-        angles: Floats = self.data.qpos[self._joints].copy()
+        angles: Floats = self._qpos[self._joints]
         return angles
 
     def tool(self) -> Floats:
         """Return the tool point (3,) in metres: the middle between the pads."""
-        position: Floats = self.data.site_xpos[self._site].copy()
+        position: Floats = self._site.copy()
         if self.arm.jaw_side:
-            across = self.data.site_xmat[self._site].reshape(3, 3)[:, 1]
-            position += self.arm.jaw_side * self.jaw() * across
+            position += self.arm.jaw_side * self.jaw() * self._turn[:, 1]
         return position
 
     def jaw(self) -> float:
         """Return the distance between the pads in metres."""
-        return float(sum(self.data.qpos[self._fingers].tolist()) * self.arm.jaw_ratio)
+        return float(sum(self._qpos[self._fingers].tolist()) * self.arm.jaw_ratio)
 
     def position(self, body: str) -> Floats:
         """Return the centre of a body (3,) in metres."""
-        position: Floats = self.data.xpos[self._bodies[body]].copy()
+        position: Floats = self._places[body].copy()
         return position
 
     def spot(self, body: str) -> Spot:
         """Return where a body stands on the table."""
-        x, y, _ = self.data.xpos[self._bodies[body]].tolist()
+        x, y, _ = self._places[body].tolist()
         return x, y
 
     def yaw(self, body: str) -> float:
@@ -238,8 +242,7 @@ class World:
 
     def speed(self, body: str) -> float:
         """Return the speed of a free body in metres per second."""
-        address = self._speeds[body]
-        return math.hypot(*self.data.qvel[address : address + 3].tolist())
+        return math.hypot(*self._speeds[body].tolist())
 
     def hand(self) -> Hand:
         """Return tool point, jaw, and what both pads touch."""

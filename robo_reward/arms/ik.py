@@ -50,7 +50,10 @@ class InverseKinematics:
 
         self._model, self._data = model, mujoco.MjData(model)
         self._site = int(model.site(site).id)
-        self._qpos = np.array([model.joint(name).qposadr[0] for name in joints])
+        # Rows of MuJoCo's own memory: reading one is much cheaper than asking for the whole.
+        self._qpos, self._at = self._data.qpos, self._data.site_xpos[self._site]
+        self._turn = self._data.site_xmat[self._site]
+        self._joints = np.array([model.joint(name).qposadr[0] for name in joints])
         self._dof = np.array([model.joint(name).dofadr[0] for name in joints])
         limits = np.array([model.joint(name).range for name in joints])
         self._low, self._high = limits[:, 0], limits[:, 1]
@@ -60,8 +63,7 @@ class InverseKinematics:
     def pose(self, joints: ArrayLike) -> tuple[Floats, Floats]:
         """Return position (3,) in metres and rotation (3, 3) of the site at ``joints``."""
         self._place(np.asarray(joints, np.float64))
-        data = self._data
-        return data.site_xpos[self._site].copy(), data.site_xmat[self._site].reshape(3, 3).copy()
+        return self._at.copy(), self._turn.reshape(3, 3).copy()
 
     def solve(
         self,
@@ -99,7 +101,7 @@ class InverseKinematics:
     def _place(self, joints: Floats) -> None:
         import mujoco
 
-        self._data.qpos[self._qpos] = joints
+        self._qpos[self._joints] = joints
         mujoco.mj_kinematics(self._model, self._data)
         mujoco.mj_comPos(self._model, self._data)
 
@@ -107,11 +109,11 @@ class InverseKinematics:
         import mujoco
 
         now, error = np.empty(4), np.empty(6)
-        mujoco.mju_mat2Quat(now, self._data.site_xmat[self._site])
+        mujoco.mju_mat2Quat(now, self._turn)
         mujoco.mju_negQuat(now, now)
         mujoco.mju_mulQuat(now, turn, now)
         mujoco.mju_quat2Vel(error[3:], now, 1.0)
-        error[:3] = wanted - self._data.site_xpos[self._site]
+        error[:3] = wanted - self._at
         return error
 
     def _step(self, joints: Floats, error: Floats, size: float) -> Floats:

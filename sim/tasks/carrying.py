@@ -96,7 +96,8 @@ def _stage(state: CarryState, target: Target, *, success: bool, inside: float, n
 
 def ramp(value: float, low: float, high: float) -> float:
     """Return 0 below ``low``, 1 above ``high``, and a straight line between."""
-    return min(1.0, max(0.0, (value - low) / (high - low)))
+    share = (value - low) / (high - low)
+    return 0.0 if share < 0.0 else 1.0 if share > 1.0 else share
 
 
 def read_carry(
