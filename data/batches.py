@@ -4,7 +4,7 @@ A plan is drawn first, without a pixel; then its frames are read and packed. Det
 the plan of a step depends on the goals, the configuration and the generator alone.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Protocol
 
@@ -62,6 +62,24 @@ class SamplingConfig:
                 raise InputError(f"sampling {name} is a probability in [0, 1], got {value}")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """What the draws need to know of one episode."""
+
+    goals: tuple[Goal, ...]
+    """Its goals, the recorded one first."""
+    usable: Ints
+    """Frames that may be drawn, sorted (withheld ones left out)."""
+    period: int
+    """Query period in frames."""
+    present: NDArray[np.bool_]
+    """(V,) the views that it has."""
+    source: int = 0
+    """Number of its dataset: references never come from another one."""
+    chance: float = 1.0
+    """How likely it is drawn, beside others."""
+
+
 class FrameReader(Protocol):
     """Hands out resized frames; the cache of `data.cache` is one."""
 
@@ -94,75 +112,79 @@ class PairSampler:
 
     def __init__(
         self,
-        goals: dict[int, tuple[Goal, ...]],
-        usable: dict[int, Ints],
+        known: Mapping[int, Known],
         config: SamplingConfig,
         *,
-        views: int,
-        period: dict[int, int],
         history: int = 0,
     ) -> None:
         """Prepare the draws.
 
         Args:
-            goals: Goals by episode, the recorded one first.
-            usable: Frames that may be drawn by episode, sorted (withheld ones left out).
+            known: What is known of each episode, by its number.
             config: Probabilities and sizes.
-            views: Views of the dataset.
-            period: Query period in frames by episode.
             history: Earlier queries shown with each pair.
         """
-        if not goals:
+        if not known:
             raise InputError("there is no episode to train on; give a dataset with episodes")
-        self.goals, self.usable, self.config = goals, usable, config
-        self.views, self.period, self.history = views, period, history
-        self.episodes = np.array(sorted(goals))
-        self.allowed = {episode: set(frames.tolist()) for episode, frames in usable.items()}
-        self.done: dict[str, list[Key]] = {}
-        self.begun: dict[str, list[Key]] = {}
-        for episode, known in goals.items():
-            for goal in known:
-                self._index(episode, goal)
-        self.texts = {goal.instructions[0]: goal for known in goals.values() for goal in known}
+        self.known, self.config, self.history = known, config, history
+        self.episodes = np.array(sorted(known))
+        self.chances = _chances([known[episode].chance for episode in self.episodes.tolist()])
+        self.allowed = {episode: set(facts.usable.tolist()) for episode, facts in known.items()}
+        self.done: dict[tuple[int, str], list[Key]] = {}
+        self.begun: dict[tuple[int, str], list[Key]] = {}
+        for episode, facts in known.items():
+            for goal in facts.goals:
+                self._index(episode, facts, goal)
+        self.texts = {g.instructions[0]: g for facts in known.values() for g in facts.goals}
+        self.foreign = {episode: self._foreign(facts) for episode, facts in known.items()}
 
-    def _index(self, episode: int, goal: Goal) -> None:
-        usable, text = self.usable[episode], goal.instructions[0]
+    def _index(self, episode: int, facts: Known, goal: Goal) -> None:
+        usable, text = facts.usable, (facts.source, goal.instructions[0])
         if usable[0] == 0 and (goal.match == 1.0 or np.isnan(goal.match)):
             self.begun.setdefault(text, []).append((episode, int(usable[0])))
         finished = usable[(goal.success[usable] == 1.0) & (goal.match == 1.0)]
         self.done.setdefault(text, []).extend((episode, int(f)) for f in finished[-3:])
 
+    def _foreign(self, facts: Known) -> list[str]:
+        """Return the instructions that mean no goal of an episode, in whatever words."""
+        here = {text for goal in facts.goals for text in goal.instructions}
+        return sorted(
+            text for text, goal in self.texts.items() if here.isdisjoint(goal.instructions)
+        )
+
     def plan(self, rng: np.random.Generator) -> Plan:
         """Return the plan of one step."""
         plan = Plan()
         count = self.config.episodes
-        chosen = rng.choice(self.episodes, size=count, replace=count > len(self.episodes))
+        again = count > len(self.episodes)
+        chosen = rng.choice(self.episodes, size=count, replace=again, p=self.chances)
         for episode in chosen.tolist():
-            frames = sample_frames(
-                self.usable[episode], self.config.frames, self.period[episode], rng
-            )
+            facts = self.known[episode]
+            frames = sample_frames(facts.usable, self.config.frames, facts.period, rng)
             for _ in range(self.config.prefixes):
                 self._add_prefix(plan, episode, frames, rng)
         return plan
 
     def _add_prefix(self, plan: Plan, episode: int, frames: Ints, rng: np.random.Generator) -> None:
         goal, picture = self._draw_goal(episode, rng)
-        start = self._reference(self.begun.get(goal.instructions[0], []), episode, plan, rng)
-        shown = self._reference(self.done.get(picture, []), episode, plan, rng)
+        facts = self.known[episode]
+        begun = self.begun.get((facts.source, goal.instructions[0]), [])
+        start = self._reference(begun, episode, plan, rng)
+        shown = self._reference(self.done.get((facts.source, picture), []), episode, plan, rng)
         start = None if rng.random() < self.config.drop_start else start
         shown = None if rng.random() < self.config.drop_goal else shown
         number = len(plan.instructions)
         plan.instructions.append(goal.instructions[rng.integers(len(goal.instructions))])
         plan.start.append(plan.frame(start))
         plan.goal.append(plan.frame(shown))
-        plan.visible.append(self._draw_views(rng))
+        plan.visible.append(self._draw_views(facts.present, rng))
         progress = goal.progress[frames]
         before, after = sample_pairs(
-            progress, frames.astype(np.float64), self.config.pairs, self.period[episode], rng
+            progress, frames.astype(np.float64), self.config.pairs, facts.period, rng
         )
         hops = np.where(before == after, 0.0, hop(progress[before], progress[after]))
         for p, q, step in zip(frames[before], frames[after], hops, strict=True):
-            earlier = [int(p) - k * self.period[episode] for k in range(1, self.history + 1)]
+            earlier = [int(p) - k * facts.period for k in range(1, self.history + 1)]
             allowed = self.allowed[episode]
             seen = [plan.frame((episode, f) if f in allowed else None) for f in earlier]
             pair = (number, plan.frame((episode, int(p))), plan.frame((episode, int(q))), seen)
@@ -174,9 +196,9 @@ class PairSampler:
 
     def _draw_goal(self, episode: int, rng: np.random.Generator) -> tuple[Goal, str]:
         """Return the goal to judge by, and the text of the goal that the pictures show."""
-        own, *others = self.goals[episode]
+        own, *others = self.known[episode].goals
         here = {goal.instructions[0] for goal in (own, *others)}
-        foreign = sorted(set(self.texts) - here)
+        foreign = self.foreign[episode]
         draw, picture_draw = rng.random(2)
         goal = own
         if foreign and draw < self.config.foreign:
@@ -202,13 +224,23 @@ class PairSampler:
         pool = other if other and (not own or rng.random() < self.config.swap) else own
         return pool[rng.integers(len(pool))] if pool else None
 
-    def _draw_views(self, rng: np.random.Generator) -> NDArray[np.bool_]:
-        visible: NDArray[np.bool_] = np.ones(self.views, dtype=np.bool_)
+    def _draw_views(
+        self, present: NDArray[np.bool_], rng: np.random.Generator
+    ) -> NDArray[np.bool_]:
+        """Return (V,) which views are shown; at least one that the episode has."""
+        visible: NDArray[np.bool_] = np.ones(len(present), dtype=np.bool_)
         if rng.random() < self.config.drop_views:
-            visible = rng.random(self.views) >= self.config.drop_views
-            if not visible.any():
-                visible[rng.integers(self.views)] = True
+            visible = rng.random(len(present)) >= self.config.drop_views
+            if not (visible & present).any():
+                there = np.flatnonzero(present)
+                visible[there[rng.integers(len(there))]] = True
         return visible
+
+
+def _chances(weights: Sequence[float]) -> NDArray[np.float64] | None:
+    """Return probabilities, or None where all are alike: the draws are then the simpler ones."""
+    values = np.asarray(weights, dtype=np.float64)
+    return None if np.all(values == values[0]) else values / values.sum()
 
 
 def _unknown(goal: Goal, length: int) -> Goal:

@@ -135,25 +135,19 @@ class Noise:
 
 def made_up_batch(command: BenchTrain, sampling: "SamplingConfig") -> "PairBatch":
     """Return a step of random pixels, its pairs drawn as in training from random truth."""
-    from .batches import PairSampler, pack
+    from .batches import Known, PairSampler, pack
     from .goals import Goal
 
     rng = np.random.default_rng(command.seed)
-    goals: dict[int, tuple[Goal, ...]] = {}
-    everything = np.arange(LENGTH)
+    known: dict[int, Known] = {}
+    everything, every = np.arange(LENGTH), np.ones(command.views, np.bool_)
     for episode in range(2 * command.episodes):
         progress = np.minimum(np.sort(rng.uniform(0.0, 1.1, LENGTH)), 1.0)
         text = ("put the red cube in the bin", "push the blue button")[episode % 2]
         done = (progress >= 1.0).astype(np.float64)
-        goals[episode] = (Goal(instructions=(text,), progress=progress, success=done, match=1.0),)
-    sampler = PairSampler(
-        goals,
-        dict.fromkeys(goals, everything),
-        sampling,
-        views=command.views,
-        period=dict.fromkeys(goals, PERIOD),
-        history=command.backbone.history,
-    )
+        goal = Goal(instructions=(text,), progress=progress, success=done, match=1.0)
+        known[episode] = Known(goals=(goal,), usable=everything, period=PERIOD, present=every)
+    sampler = PairSampler(known, sampling, history=command.backbone.history)
     noise = Noise(command.views, command.backbone.image_size, command.seed)
     views = tuple(f"view_{number:03d}" for number in range(command.views))
     return pack(sampler.plan(rng), noise, views)

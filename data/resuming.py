@@ -61,6 +61,7 @@ def identity(command: "Train", dataset: "EpisodeDataset") -> dict[str, Any]:
         "withhold": list(command.withhold),
         "query_period": command.query_period,
         "budget": command.budget,
+        "weights": list(command.weights),
         "sampling": asdict(command.sampling),
         "shape": asdict(command.backbone),
     }

@@ -1,4 +1,4 @@
-"""``robo-reward train``: a progress reward model from a dataset of episodes."""
+"""``robo-reward train``: a progress reward model from datasets of episodes."""
 
 import math
 from dataclasses import dataclass, field
@@ -16,23 +16,26 @@ from .batches import SamplingConfig
 
 @dataclass(frozen=True, kw_only=True)
 class Train:
-    """Train a progress reward model on a dataset of episodes.
+    """Train a progress reward model on one or more datasets of episodes.
 
     Example: robo-reward train --dataset outputs/sim --out outputs/model
     """
 
-    dataset: str
-    """LeRobotDataset v3.0: a directory or a hub id."""
+    dataset: tuple[str, ...]
+    """LeRobotDataset v3.0, one or several: directories or hub ids."""
     out: Path
     """Directory for best/, last/, the log and the state of the run."""
+    weights: tuple[float, ...] = ()
+    """Shares of the datasets in the episodes drawn, one each; none: as many as each has."""
     views: tuple[str, ...] = ()
-    """Cameras to train on; none: all that the dataset has."""
+    """Cameras to train on, of each dataset; none: all that it has."""
     seed: int = 0
     """Seed of weights, split and every draw."""
     validation: float = 0.1
     """Share of episodes kept back to choose the best checkpoint and to calibrate on."""
     withhold: tuple[str, ...] = ()
-    """Blocks of frames that training never sees, each EPISODE:START:STOP."""
+    """Blocks of frames that training never sees, each EPISODE:START:STOP; the episodes of several
+    datasets are numbered one after another."""
     query_period: float = 0.4
     """Seconds between the frames that the model is asked about."""
     budget: Budget = "stepwise"
@@ -59,6 +62,8 @@ class Train:
 
     def __post_init__(self) -> None:
         """Refuse settings that contradict each other."""
+        if not self.dataset:
+            raise InputError("--dataset names nothing; give a directory or a hub id")
         if self.resume and self.overwrite:
             raise InputError("--resume goes on with a run, --overwrite discards it: choose one")
         at_least(1, "--evaluate-every", self.evaluate_every)

@@ -19,13 +19,13 @@ from robo_reward.protocols import References, Views
 from robo_reward.tracker import TrackerSettings
 from robo_reward.training import STATE, Trainer
 
-from .batches import PairSampler, pack
-from .cache import FrameCache
+from .batches import Known, PairSampler, pack
 from .evaluate import Case, Judged, calibrate, judge, success_auroc, summary
 from .goals import Goal, episode_goals
 from .lerobot_dataset import open_dataset
+from .mixture import MixedFrames, Mixture
 from .resuming import LOG, check_output, check_same_run, forget, identity
-from .split import parse_withheld, split_episodes, usable_frames
+from .split import parse_withheld, usable_frames
 
 if TYPE_CHECKING:
     from .train import Train
@@ -42,11 +42,13 @@ class TrainingRun:
         """
         self.command = command
         check_output(command.out, resume=command.resume, overwrite=command.overwrite)
-        self.dataset = open_dataset(command.dataset, views=command.views or None)
+        views = command.views or None
+        self.dataset = Mixture([open_dataset(source, views=views) for source in command.dataset])
+        self.chances = self.dataset.chances(command.weights)
         self.episodes = [self.dataset.episode(i) for i in range(len(self.dataset))]
-        self.goals = {e.index: episode_goals(e, budget=command.budget) for e in self.episodes}
+        self.goals = [episode_goals(episode, budget=command.budget) for episode in self.episodes]
         count = len(self.episodes)
-        self.training, self.validation = split_episodes(count, command.validation, command.seed)
+        self.training, self.validation = self.dataset.split(command.validation, command.seed)
         self.withheld = [parse_withheld(text) for text in command.withhold]
         for block in self.withheld:
             if block.episode >= count:
@@ -185,25 +187,26 @@ class TrainingRun:
     @cached_property
     def sampler(self) -> PairSampler:
         """Draws the pairs of the training episodes."""
-        usable, period = {}, {}
-        for number in self.training:
-            blocks = [block for block in self.withheld if block.episode == number]
-            usable[number] = usable_frames(self.episodes[number].length, blocks)
-            period[number] = query_stride(self.command.query_period, self.episodes[number].fps)
-        return PairSampler(
-            {number: self.goals[number] for number in self.training},
-            usable,
-            self.command.sampling,
-            views=len(self.dataset.views),
-            period=period,
-            history=self.settings.history,
+        known = {number: self._known(number) for number in self.training}
+        return PairSampler(known, self.command.sampling, history=self.settings.history)
+
+    def _known(self, number: int) -> Known:
+        episode, source = self.episodes[number], self.dataset.source(number)
+        blocks = [block for block in self.withheld if block.episode == number]
+        return Known(
+            goals=self.goals[number],
+            usable=usable_frames(episode.length, blocks),
+            period=query_stride(self.command.query_period, episode.fps),
+            present=self.frames.present(number),
+            source=source,
+            chance=self.chances[source],
         )
 
     @cached_property
-    def frames(self) -> FrameCache:
+    def frames(self) -> MixedFrames:
         """The decoded frames, at the size of the model."""
-        size = self.settings.image_size
-        return FrameCache(self.command.cache, size=size, cap_gb=self.command.cache_gb)
+        size, cap = self.settings.image_size, self.command.cache_gb
+        return MixedFrames(self.dataset, self.command.cache, size=size, cap_gb=cap)
 
     @cached_property
     def cases(self) -> list[Case]:
@@ -254,8 +257,9 @@ class TrainingRun:
                 return other
         return None
 
-    def _task(self, number: int) -> str:
-        return self.episodes[number].instructions[0]
+    def _task(self, number: int) -> tuple[int, str]:
+        """Return what tells whether two episodes do the same before the same cameras."""
+        return self.dataset.source(number), self.episodes[number].instructions[0]
 
     def _view(self, number: int, frame: int) -> Views:
         frame = frame % self.episodes[number].length
@@ -274,8 +278,7 @@ class TrainingRun:
 
     def _fill_cache(self) -> None:
         with progress_bar("decode", len(self.episodes), "episodes") as bar:
-            indices = [episode.index for episode in self.episodes]
-            self.frames.fill(self.dataset, indices, self.dataset.views, bar)
+            self.frames.fill(bar)
 
     def _best_so_far(self) -> dict[str, float]:
         path = self.command.out / "best" / "config.json"
@@ -287,7 +290,8 @@ class TrainingRun:
     def _check_learnable(self) -> None:
         known = [n for n in self.training if not np.isnan(self.goals[n][0].progress).all()]
         if not known:
+            told = " ".join(self.command.dataset)
             raise DatasetError(
-                f"{self.dataset.root} says of no training episode how it progressed: it needs "
+                f"{told} says of no training episode how it progressed: it needs "
                 "successes (next.success), annotated subtasks, or a simulator's truth.progress"
             )

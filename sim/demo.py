@@ -87,7 +87,7 @@ class Demo:
 
         print(f"2/4 train a progress reward model (seed {seed})")
         Train(
-            dataset=str(self.out / "train"),
+            dataset=(str(self.out / "train"),),
             out=place,
             seed=seed,
             query_period=QUERY_PERIOD_S,

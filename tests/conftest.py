@@ -189,7 +189,7 @@ def train_command(tiny_dataset: Path, tmp_path: Path) -> "Train":
     from robo_reward.config import CompactConfig, TrainingConfig
 
     return Train(
-        dataset=str(tiny_dataset),
+        dataset=(str(tiny_dataset),),
         out=tmp_path / "model",
         cache=tmp_path / "cache",
         evaluate_every=3,

@@ -110,7 +110,7 @@ def test_a_dry_run_says_what_it_would_do_and_writes_nothing(
         ({"withhold": ("3:0:2",)}, "--withhold names episode 3; there are 3"),
         ({"withhold": ("0-5",)}, "must be EPISODE:START:STOP"),
         ({"validation": 1.5}, "--validation must be a share in [0, 1), got 1.5"),
-        ({"dataset": "no/where"}, "no/where"),
+        ({"dataset": ("no/where",)}, "no/where"),
         ({"resume": True}, "there is no run in"),
         ({"cache_gb": 1e-6}, "raise --cache-gb or lower --image-size"),
     ],

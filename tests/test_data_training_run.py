@@ -11,6 +11,7 @@ from test_data_train import lines, weights
 
 from data import training_run
 from data.episodes import Episode, Views
+from data.split import split_episodes
 from data.train import Train
 from robo_reward.errors import RoboRewardError
 
@@ -58,7 +59,7 @@ def test_validation_by_a_failure_of_unknown_progress_does_not_stop_the_run(
 ) -> None:
     opened(Recorded([True, False, True]), monkeypatch)
     for seed in range(20):
-        if training_run.split_episodes(3, 0.1, seed)[1] == [1]:
+        if split_episodes(3, 0.1, seed)[1] == [1]:
             replace(command, seed=seed).run()
             break
     assert [line["validation"] for line in lines(command.out) if "validation" in line] == [{}, {}]

@@ -42,7 +42,7 @@ def learned(real_table: Path, tmp_path_factory: pytest.TempPathFactory) -> Learn
     folder = tmp_path_factory.mktemp("real")
     Import(real_table, out=folder / "dataset").run()
     Train(
-        dataset=str(folder / "dataset"),
+        dataset=(str(folder / "dataset"),),
         out=folder / "model",
         withhold=tuple(f"0:{start}:{start + 40}" for start in BLOCKS),
         cache=folder / "cache",
