@@ -48,13 +48,34 @@ def test_observations_come_out_as_lerobots_policies_want_them(in_processes: bool
         env.close()
 
 
-def test_an_unknown_task_is_refused_with_those_there_are() -> None:
-    with pytest.raises(InputError, match="no task 'fly'; there are: pick_to_bin"):
-        RoboRewardEnvConfig(task="fly")
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"task": "fly"}, "no task 'fly'; there are: pick_to_bin"),
+        ({"robot": "r2d2"}, "no robot 'r2d2'; there are: panda, so101"),
+        ({"task": "insert_peg", "robot": "so101"}, "'insert_peg' is out of reach of robot 'so101'"),
+        ({"variety": ("smell",)}, "no variation 'smell'; there are: colour"),
+    ],
+)
+def test_what_does_not_exist_or_go_together_is_refused(flags: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        RoboRewardEnvConfig(**flags)
 
 
-def tiny_policy(folder: Path) -> Path:
-    """Write an untrained ACT policy for the environment."""
+def test_features_and_environments_are_those_of_the_robot_and_the_variety() -> None:
+    seen = []
+    for variety in ((), ("height",)):
+        config = RoboRewardEnvConfig(**SMALL, robot="so101", variety=variety)
+        env = config.create_envs(1)["press_button"][0]
+        seen.append(env.reset(seed=[5])[0]["agent_pos"])
+        assert seen[-1].shape == (1, *config.features["agent_pos"].shape) == (1, 9)
+        assert config.features["action"].shape == env.single_action_space.shape == (5,)
+        env.close()
+    assert not np.array_equal(*seen), "the arm stands higher or lower"
+
+
+def tiny_policy(folder: Path, state: int) -> Path:
+    """Write an untrained ACT policy for an environment with so many numbers of state."""
     from lerobot.policies.act.configuration_act import ACTConfig
     from lerobot.policies.act.modeling_act import ACTPolicy
     from lerobot.policies.factory import make_pre_post_processors
@@ -63,7 +84,7 @@ def tiny_policy(folder: Path) -> Path:
     names = [f"observation.images.{name}" for name in ("front", "side", "wrist")]
     config = ACTConfig(
         input_features={
-            "observation.state": PolicyFeature(FeatureType.STATE, (11,)),
+            "observation.state": PolicyFeature(FeatureType.STATE, (state,)),
             **dict.fromkeys(names, view),
         },
         output_features={"action": PolicyFeature(FeatureType.ACTION, (5,))},
@@ -78,7 +99,7 @@ def tiny_policy(folder: Path) -> Path:
         device="cpu",
     )
     ACTPolicy(config).save_pretrained(folder)
-    sizes = {"observation.state": (11,), "action": (5,), **dict.fromkeys(names, (3, 1, 1))}
+    sizes = {"observation.state": (state,), "action": (5,), **dict.fromkeys(names, (3, 1, 1))}
     stats = {
         name: {"mean": torch.zeros(shape), "std": torch.ones(shape)}
         for name, shape in sizes.items()
@@ -89,15 +110,22 @@ def tiny_policy(folder: Path) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("in_processes", ["false", "true"])
-def test_stock_lerobot_eval_runs_a_task(tmp_path: Path, in_processes: str) -> None:
+@pytest.mark.parametrize(
+    ("in_processes", "robot", "state"),
+    [("false", "panda", 11), ("true", "panda", 11), ("false", "so101", 9)],
+)
+def test_stock_lerobot_eval_runs_a_task(
+    tmp_path: Path, in_processes: str, robot: str, state: int
+) -> None:
     program = Path(sys.executable).with_name("lerobot-eval")
     flags = {
         "discover_packages_path": "sim.lerobot",
         "env.type": "robo_reward",
         "env.task": "press_button",
+        "env.robot": robot,
+        "env.variety": "[light,height]",
         "env.image_size": "32",
-        "policy.path": str(tiny_policy(tmp_path / "policy")),
+        "policy.path": str(tiny_policy(tmp_path / "policy", state)),
         "policy.device": "cpu",
         "eval.batch_size": "2",
         "eval.n_episodes": "2",

@@ -13,9 +13,11 @@ from lerobot.configs.types import FeatureType, PolicyFeature
 from lerobot.envs.configs import EnvConfig
 
 from ..control import ACTIONS
-from ..env import AGENT_POS, FPS, TabletopEnv
+from ..env import FPS, TabletopEnv
+from ..robots import agent_pos_names, get_robot
 from ..scene import CAMERAS
-from ..tasks import DEFAULT_STEPS, STEPS, make_task
+from ..tasks import make_task
+from ..variety import VARIETY, check_variety
 from ..vector import SimVectorEnv
 
 
@@ -26,6 +28,10 @@ class RoboRewardEnvConfig(EnvConfig):
 
     task: str = "pick_to_bin"
     """Name of the task, one of `sim.tasks.TASKS`."""
+    robot: str = "panda"
+    """Which arm, one of `sim.robots.ROBOTS`."""
+    variety: tuple[str, ...] = VARIETY
+    """What varies from episode to episode, of `sim.variety.ALL`."""
     fps: int = FPS
     """Control steps in one second."""
     image_size: int = 128
@@ -39,14 +45,17 @@ class RoboRewardEnvConfig(EnvConfig):
         """Fill in the features.
 
         Raises:
-            InputError: If there is no such task.
+            InputError: If there is no such task, robot or variation, or the robot does not play
+                the task.
         """
-        make_task(self.task)
+        make_task(self.task, self.robot)
+        check_variety(self.variety)
+        state = agent_pos_names(get_robot(self.robot))
         shape = (self.image_size, self.image_size, 3)
         views = {f"pixels/{name}": PolicyFeature(FeatureType.VISUAL, shape) for name in CAMERAS}
         self.features = {
             "action": PolicyFeature(FeatureType.ACTION, (len(ACTIONS),)),
-            "agent_pos": PolicyFeature(FeatureType.STATE, (len(AGENT_POS),)),
+            "agent_pos": PolicyFeature(FeatureType.STATE, (len(state),)),
             **views,
         }
         self.features_map = {
@@ -58,12 +67,7 @@ class RoboRewardEnvConfig(EnvConfig):
     @property
     def gym_kwargs(self) -> dict[str, Any]:
         """What an environment is made with."""
-        return {"image_size": self.image_size, "max_episode_steps": self.episode_length}
-
-    @property
-    def episode_length(self) -> int:
-        """Steps after which an episode is cut off."""
-        return STEPS.get(self.task, DEFAULT_STEPS)
+        return {"robot": self.robot, "variety": self.variety, "image_size": self.image_size}
 
     def create_envs(
         self, n_envs: int, use_async_envs: bool = False
@@ -74,7 +78,7 @@ class RoboRewardEnvConfig(EnvConfig):
             n_envs: How many environments.
             use_async_envs: Whether they run in processes, one per core, or in this one.
         """
-        make = partial(TabletopEnv, self.task, image_size=self.image_size)
+        make = partial(TabletopEnv, self.task, **self.gym_kwargs)
         vector = SimVectorEnv(
             make,
             n_envs,
