@@ -31,7 +31,7 @@ class Collect:
     """
 
     out: Path
-    """Directory of the dataset to make."""
+    """Directory of the dataset to make; a log is written to OUT.jsonl beside it."""
     task: str = "pick_to_bin"
     """What to do; an unknown name lists the tasks there are. Meta-World's: metaworld/NAME."""
     robot: str = ""
@@ -69,6 +69,7 @@ class Collect:
         from data.joining import join_datasets
         from data.places import check_dataset_place
 
+        from .collect_log import log_path
         from .pieces import describe, piece_path
         from .replay import check_replay
 
@@ -87,6 +88,7 @@ class Collect:
         frames, successes = check_replay(self.out, plan, episodes=self.replay)
         print(f"{self.episodes} episodes ({told}), {successes} successes, {frames} frames")
         print(f"dataset: {self.out}")
+        print(f"log: {log_path(self.out)}")
 
     def _plan(self) -> "Plan":
         from .beds import find_bed
@@ -127,6 +129,7 @@ class Collect:
         require_backend()
         with written(folder):
             missing = claim(folder, plan)
+        self._log(plan, folder)
         done = plan.count - len(missing)
         if done:
             print(f"going on with {folder}: {done} of {plan.count} pieces are there")
@@ -142,11 +145,22 @@ class Collect:
                 for number, _ in do_jobs(jobs, make_piece, workers=workers, deadline=deadline):
                     bar(len(plan.episodes(jobs[number].piece)))
                     done += 1
+                    self._log(plan, folder)
         except RoboRewardError as error:
             raise type(error)(
                 f"{error}; {done} of {plan.count} pieces are safe in {folder}: repeat the command "
                 "to go on"
             ) from error
+
+    def _log(self, plan: "Plan", folder: Path) -> None:
+        from data.places import written
+
+        from .collect_log import join_logs
+        from .pieces import piece_path
+
+        pieces = [piece_path(folder, number) for number in range(plan.count)]
+        with written(self.out):
+            join_logs(pieces, self.out, episodes=self.episodes)
 
     def _check_numbers(self) -> None:
         for flag, value, least in (

@@ -1,16 +1,19 @@
 """A collection as a plan of pieces: each a small dataset, made whole or not at all."""
 
 import json
+import time
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from data.places import written
 from data.writer import DatasetWriter, Storage
 from robo_reward.errors import InputError
 from robo_reward.files import write_atomically
 
 from .beds import Bed, find_bed
+from .collect_log import Line, describe_episode, log_path, write_log
 from .rollouts import features, run_episode
 from .variety import VARIETY
 
@@ -103,11 +106,13 @@ def claim(folder: Path, plan: Plan) -> list[int]:
             )
     else:
         write_atomically(path, json.dumps(mine).encode())
-    return [n for n in range(plan.count) if not (piece_path(folder, n) / "meta").is_dir()]
+    return [n for n in range(plan.count) if not log_path(piece_path(folder, n)).is_file()]
 
 
 def make_piece(job: Job) -> int:
-    """Play and write the episodes of a piece; return how many of them succeeded.
+    """Play and write the episodes of a piece, then its log; return how many of them succeeded.
+
+    A piece without a log was interrupted between the two, and is made again.
 
     Raises:
         OutputError: If it cannot be written.
@@ -115,24 +120,28 @@ def make_piece(job: Job) -> int:
     """
     plan = job.plan
     bed, env = plan.bed(), _environment(plan.task, plan.robot, plan.variety, plan.image_size)
+    root = piece_path(job.folder, job.piece)
+    lines: list[Line] = []
     writer = DatasetWriter(
-        piece_path(job.folder, job.piece),
+        root,
         fps=bed.fps,
         image_shapes=dict.fromkeys(bed.views, (plan.image_size, plan.image_size, 3)),
         features=features(bed),
         robot_type=bed.robot,
         storage=plan.storage,
+        overwrite=True,
         description=describe(plan),
     )
-    successes = 0
     with writer:
         for number in plan.episodes(job.piece):
-            episode = run_episode(
-                env, plan.behaviours[number], plan.seed + number, expert=bed.expert
-            )
+            begin, behaviour = time.monotonic(), plan.behaviours[number]
+            episode = run_episode(env, behaviour, plan.seed + number, expert=bed.expert)
             writer.add_episode(episode.rows, task=episode.task, columns=episode.columns)
-            successes += episode.columns["failure_mode"] == "none"
-    return successes
+            told = describe_episode(episode, number=number, seconds=time.monotonic() - begin)
+            lines.append({**told, "task": plan.task, "robot": bed.robot})
+    with written(root):
+        write_log(log_path(root), lines)
+    return sum(line["success"] for line in lines)
 
 
 @cache

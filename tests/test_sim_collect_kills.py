@@ -1,5 +1,6 @@
 """Twenty kills at random, of the collection and of its workers: nothing lost, nothing doubled."""
 
+import json
 import os
 import random
 import signal
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,6 +31,12 @@ KILLS = 20
 def contents(root: Path) -> dict[str, bytes]:
     files = (path for path in sorted(root.rglob("*")) if path.is_file())
     return {str(path.relative_to(root)): path.read_bytes() for path in files}
+
+
+def log(path: Path) -> list[dict[str, Any]]:
+    """The lines of a log but for the times."""
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    return [{name: line[name] for name in line if name != "seconds"} for line in lines]
 
 
 def children(pid: int) -> list[int]:
@@ -75,5 +83,7 @@ def test_twenty_kills_at_random_change_nothing(tmp_path: Path) -> None:
     if not (tmp_path / "killed").exists():
         subprocess.run(run("killed"), check=True, timeout=600)
     assert contents(tmp_path / "killed") == contents(tmp_path / "calm")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["calm", "killed", "run.py"]
+    assert log(tmp_path / "killed.jsonl") == log(tmp_path / "calm.jsonl")
+    names = ["calm", "calm.jsonl", "killed", "killed.jsonl", "run.py"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
     assert kills >= KILLS // 2

@@ -1,8 +1,10 @@
 """Collecting in pieces: the same bytes for any workers, and what a kill or a full disk leaves."""
 
+import json
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +15,16 @@ import pytest
 from data.lerobot_dataset import open_dataset
 from robo_reward.errors import InputError, OutputError
 from sim.collect import Collect
-from sim.pieces import Job, Plan, claim, make_piece
+from sim.collect_log import log_path
+from sim.pieces import Job, Plan, claim, make_piece, piece_path
+
+
+def log(out: Path) -> list[dict[str, Any]]:
+    """The log of a collection, without the times."""
+    text = out.with_name(f"{out.name}.jsonl").read_text()
+    lines = [json.loads(line) for line in text.splitlines()]
+    assert all(line.pop("seconds") >= 0 for line in lines)
+    return lines
 
 
 def contents(root: Path) -> dict[str, bytes]:
@@ -42,6 +53,22 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     out = tmp_path_factory.mktemp("undisturbed") / "d"
     small(out, workers=1).run()
     assert not out.with_name("d.pieces").exists()
+    *episodes, totals = log(out)
+    assert [line["episode"] for line in episodes] == list(range(7))
+    assert [line["seed"] for line in episodes] == list(range(7, 14))
+    assert {(line["task"], line["robot"]) for line in episodes} == {("press_button", "panda")}
+    dataset = open_dataset(out)
+    for number, line in enumerate(episodes):
+        told = dataset.episode(number)
+        assert (line["instruction"], line["behaviour"]) == (told.instructions[0], told.behaviour)
+        assert (line["success"], line["steps"] + 1) == (told.outcome, told.length)
+        assert (line["failure_mode"] == "none") == (line["onset"] == -1) == line["success"]
+    assert totals == {
+        "episodes": 7,
+        "successes": sum(line["success"] for line in episodes),
+        "failure_modes": Counter(line["failure_mode"] for line in episodes),
+        "steps": sum(line["steps"] for line in episodes),
+    }
     return contents(out)
 
 
@@ -63,18 +90,23 @@ def test_a_killed_collection_goes_on_where_it_was_and_makes_the_same_files(
     )
     script, out = tmp_path / "run.py", tmp_path / "d"
     script.write_text(program)
-    first = out.with_name("d.pieces") / "piece-00000"
+    first = out.with_name("d.jsonl")
     with subprocess.Popen([sys.executable, str(script), str(out)]) as process:
         deadline = time.monotonic() + 120
-        while not first.exists() and process.poll() is None and time.monotonic() < deadline:
+        while (
+            not (first.exists() and first.read_text())
+            and process.poll() is None
+            and time.monotonic() < deadline
+        ):
             time.sleep(0.05)
         process.kill()
-    assert first.exists()
+    assert len(log(out)) == 5, "it grows while the collection goes on"
     assert not out.exists()
     small(out, workers=1).run()
     assert "going on with" in capsys.readouterr().out
     assert contents(out) == undisturbed
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["d", "run.py"]
+    assert [line.get("episode") for line in log(out)] == [*range(7), None], "none lost or doubled"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["d", "d.jsonl", "run.py"]
 
 
 def test_pieces_of_another_plan_are_not_mixed_in(tmp_path: Path) -> None:
@@ -85,8 +117,14 @@ def test_pieces_of_another_plan_are_not_mixed_in(tmp_path: Path) -> None:
         claim(folder, replace(SMALL, seed=8, image_size=32))
 
 
-def test_a_piece_is_a_dataset_of_its_own(tmp_path: Path) -> None:
-    assert make_piece(Job(SMALL, tmp_path, 1)) == 1
+def test_a_piece_is_a_dataset_of_its_own_and_made_again_if_its_log_is_missing(
+    tmp_path: Path,
+) -> None:
+    for _ in range(2):
+        assert make_piece(Job(SMALL, tmp_path, 1)) == 1
+        log_path(piece_path(tmp_path, 1)).rename(tmp_path / "away")
+        assert claim(tmp_path, SMALL) == [0, 1]
+    (tmp_path / "away").rename(log_path(piece_path(tmp_path, 1)))
     assert claim(tmp_path, SMALL) == [0]
     dataset = open_dataset(tmp_path / "piece-00001")
     assert [dataset.episode(n).behaviour for n in range(len(dataset))] == ["expert", "wrong_object"]
