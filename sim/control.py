@@ -1,13 +1,15 @@
 """From normalised actions to servo targets: a tool target that moves, and inverse kinematics."""
 
 import math
-from typing import Protocol
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from robo_reward.arms import so101
 from robo_reward.arms.ik import InverseKinematics
+from robo_reward.errors import InputError
 
 from .scene import World
 
@@ -168,6 +170,16 @@ class ArmControl:
         self._joints = self._approach.solve(self.position, self.yaw, self._joints)
         opening = self._world.arm.finger_travel * (float(action[4]) + 1) / 2
         self._world.command(self._joints, opening)
+
+
+def require_reset(known: Mapping[str, Any], task: str) -> None:
+    """Check that an episode has begun: something is known of it.
+
+    Raises:
+        InputError: If not.
+    """
+    if not known:
+        raise InputError(f"no episode of {task} has begun; call reset() first")
 
 
 def reject(action: NDArray[np.float64], step: int, names: tuple[str, ...] = ACTIONS) -> str:

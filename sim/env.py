@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from robo_reward.errors import InputError
 
-from .control import ACTIONS, ArmControl, reject
+from .control import ACTIONS, ArmControl, reject, require_reset
 from .looks import vary, vary_height
 from .render import check_render_every, check_size, renderer
 from .robots import agent_pos_names, get_robot
@@ -191,8 +191,9 @@ class TabletopEnv(gym.Env[Observation, NDArray[np.float32]]):
         truncated, and ``info["rejected"]`` names the value and the step.
 
         Raises:
-            InputError: If the action has another shape.
+            InputError: If the action has another shape, or no episode has begun.
         """
+        require_reset(self.verdicts, self.task)
         wanted = np.asarray(action, np.float64)
         if wanted.shape != (len(ACTIONS),):
             raise InputError(
@@ -219,6 +220,7 @@ class TabletopEnv(gym.Env[Observation, NDArray[np.float32]]):
 
     def snapshot(self) -> Snapshot:
         """Return the full state of the episode, for `restore` here or in another process."""
+        require_reset(self.verdicts, self.task)
         return Snapshot(
             task=self.task,
             robot=self.robot,

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 from robo_reward.errors import InputError
 
+from .control import require_reset
+
 type Observation = dict[str, Any]
 """``pixels`` by view, and ``agent_pos``."""
 
@@ -62,7 +64,8 @@ class ForeignEnv(gym.Env[Observation, NDArray[Any]]):
 
     Observation: ``{"pixels": {view: uint8 (H, W, 3)}, "agent_pos": float32 (D,)}``; where there
     is no ``agent_pos``, all other numbers of the observation in the order of their names. Reward
-    is the environment's own. ``info`` has the entries of `sim.env.TabletopEnv`.
+    is the environment's own. ``info`` has the entries of `sim.env.TabletopEnv`. There is no
+    ``render_every``: such an environment draws within its own step, whether or not anybody looks.
     """
 
     def __init__(
@@ -116,8 +119,9 @@ class ForeignEnv(gym.Env[Observation, NDArray[Any]]):
         """Apply one action; one that is not finite is not carried out and ends the episode.
 
         Raises:
-            InputError: If the action has another shape.
+            InputError: If the action has another shape, or no episode has begun.
         """
+        require_reset(self._last, self.task)
         action = np.asarray(action)
         if action.shape != self.action_space.shape:
             raise InputError(
@@ -168,8 +172,14 @@ def foreign_envs(source: str, *, instruction: str = "", **options: Any) -> dict[
         options: For ``gym.make``, or fields of the ``EnvConfig``.
 
     Raises:
-        InputError: If there is no such environment, or it is not of LeRobot's shape.
+        InputError: If there is no such environment, it is not of LeRobot's shape, or it is to
+            draw less often than it does.
     """
+    if "render_every" in options:
+        raise InputError(
+            f"render_every is for our own environments; {source} draws within its own step, so "
+            "leave it out"
+        )
     if "/" in source:
         env = _make(source, options)
         return {source: ForeignEnv(env, name=source, instruction=instruction)}
@@ -195,7 +205,7 @@ def _make(source: str, options: dict[str, Any]) -> gym.Env[Any, Any]:
         if source not in gym.registry:
             importlib.import_module(source.split("/")[0])
         return gym.make(source, disable_env_checker=True, **options)
-    except (ImportError, gym.error.Error) as error:
+    except (ImportError, TypeError, gym.error.Error) as error:
         raise InputError(f"there is no environment {source!r}: {error}") from error
 
 

@@ -1,12 +1,13 @@
 """The full state of an environment, to be restored into any environment of the same task."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .scene import VARIED, World
+from .scene import VARIED
 from .tasks import Memory
 from .tasks.failures import FailureMonitor
 
@@ -40,7 +41,16 @@ class Snapshot:
     """Whether the goal was ever reached."""
 
 
-def read_physics(world: World) -> NDArray[np.float64]:
+class Simulated(Protocol):
+    """A world, or whatever else has a model and data of MuJoCo's."""
+
+    model: Any
+    """What does not move."""
+    data: Any
+    """What does."""
+
+
+def read_physics(world: Simulated) -> NDArray[np.float64]:
     """Return MuJoCo's integration state of a world."""
     import mujoco
 
@@ -50,7 +60,7 @@ def read_physics(world: World) -> NDArray[np.float64]:
     return state
 
 
-def write_physics(world: World, state: NDArray[np.float64]) -> None:
+def write_physics(world: Simulated, state: NDArray[np.float64]) -> None:
     """Set MuJoCo's integration state of a world, and what is derived from it."""
     import mujoco
 
@@ -58,12 +68,12 @@ def write_physics(world: World, state: NDArray[np.float64]) -> None:
     mujoco.mj_forward(world.model, world.data)
 
 
-def read_varied(world: World) -> dict[str, NDArray[Any]]:
+def read_varied(world: Simulated, names: Sequence[str] = VARIED) -> dict[str, NDArray[Any]]:
     """Return copies of the model's fields that a reset may change."""
-    return {name: getattr(world.model, name).copy() for name in VARIED}
+    return {name: getattr(world.model, name).copy() for name in names}
 
 
-def write_varied(world: World, values: dict[str, NDArray[Any]]) -> None:
+def write_varied(world: Simulated, values: dict[str, NDArray[Any]]) -> None:
     """Set the model's fields that a reset may change."""
     for name, value in values.items():
         getattr(world.model, name)[:] = value

@@ -155,6 +155,13 @@ def test_an_action_of_one_moves_the_tool_3_cm_and_zero_holds_it(blind: TabletopE
     assert blind.world.jaw() == pytest.approx(0.08, abs=2e-3)
 
 
+def test_before_a_reset_there_is_nothing_to_step_or_to_keep() -> None:
+    env = TabletopEnv(pixels=False)
+    for call in (lambda: env.step(STILL), env.snapshot):
+        with pytest.raises(InputError, match=r"no episode of pick_to_bin has begun; call reset"):
+            call()
+
+
 @pytest.mark.parametrize("action", [np.zeros(4), np.zeros((1, 5))])
 def test_actions_of_another_shape_are_refused(blind: TabletopEnv, action: np.ndarray) -> None:
     blind.reset(seed=0)

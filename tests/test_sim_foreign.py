@@ -153,6 +153,16 @@ def test_an_action_of_another_shape_is_refused() -> None:
         env.step(np.zeros(2))
 
 
+def test_a_step_before_a_reset_is_refused() -> None:
+    with pytest.raises(InputError, match=rf"no episode of {ID} has begun; call reset"):
+        made().step(np.zeros(1))
+
+
+def test_drawing_less_often_is_not_offered_since_strangers_draw_by_themselves() -> None:
+    with pytest.raises(InputError, match=rf"render_every is for our own.*{ID} draws within its"):
+        made(render_every=4)
+
+
 def test_the_time_limit_of_the_environment_holds() -> None:
     env = made()
     env.reset(seed=0)
@@ -181,6 +191,8 @@ def test_an_unknown_goal_id_or_type_is_refused() -> None:
         made().rules.wordings("cube")
     with pytest.raises(InputError, match="no environment 'no_such_package/Thing-v0'"):
         foreign_envs("no_such_package/Thing-v0")
+    with pytest.raises(InputError, match=r"no environment .*unexpected keyword argument 'colour'"):
+        made(colour="red")
     with pytest.raises(InputError, match="no environment of type 'nonesuch'"):
         foreign_envs("nonesuch")
 

@@ -1,5 +1,6 @@
 """One Gymnasium environment for Meta-World's 50 tasks, with the interface of our own."""
 
+from copy import deepcopy
 from typing import Any
 
 import gymnasium as gym
@@ -9,13 +10,14 @@ from numpy.typing import NDArray
 
 from robo_reward.errors import InputError
 
-from ..control import reject
+from ..control import reject, require_reset
 from ..render import check_render_every, check_size
 from ..seeding import generators
 from ..tasks import Verdict
 from ..tasks.failures import FailureMonitor
 from .render import VIEWS, draw_fast, screen
 from .rules import make_rules
+from .snapshot import MetaWorldSnapshot, read_stock, write_stock
 from .stock import make_stock
 from .truth import Judge, measure
 
@@ -140,8 +142,9 @@ class MetaWorldEnv(gym.Env[Observation, NDArray[np.float32]]):
         truncated, and ``info["rejected"]`` names the value and the step.
 
         Raises:
-            InputError: If the action has another shape.
+            InputError: If the action has another shape, or no episode has begun.
         """
+        require_reset(self.verdicts, self.task)
         wanted = np.asarray(action, np.float64)
         if wanted.shape != (len(ACTIONS),):
             raise InputError(
@@ -165,6 +168,41 @@ class MetaWorldEnv(gym.Env[Observation, NDArray[np.float32]]):
         now = measure(self.rules.source, self.sensed, self.stock.tcp_center, told)
         self.verdicts = {self.goal: self._judge.judge(now)}
         self._monitor.update(self._steps, self.verdicts, jaw=1.0)
+
+    def snapshot(self) -> MetaWorldSnapshot:
+        """Return the full state of the episode, for `restore` here or in another process.
+
+        Raises:
+            InputError: If no episode has begun.
+        """
+        require_reset(self.verdicts, self.task)
+        return MetaWorldSnapshot(
+            task=self.task,
+            stock=read_stock(self.stock),
+            sensed=self.sensed.copy(),
+            verdicts=dict(self.verdicts),
+            judge=deepcopy(self._judge),
+            monitor=deepcopy(self._monitor),
+            steps=self._steps,
+            gripper=self._gripper,
+        )
+
+    def restore(self, snapshot: MetaWorldSnapshot) -> tuple[Observation, dict[str, Any]]:
+        """Go back to a snapshot; what follows is the same as what followed it.
+
+        Raises:
+            InputError: If it is of another task.
+        """
+        if snapshot.task != self.task:
+            raise InputError(
+                f"the snapshot is of {snapshot.task} and this environment plays {self.task}; "
+                "restore it into one like its own"
+            )
+        write_stock(self.stock, snapshot.stock)
+        self.sensed, self.verdicts = snapshot.sensed.copy(), dict(snapshot.verdicts)
+        self._judge, self._monitor = deepcopy(snapshot.judge), deepcopy(snapshot.monitor)
+        self._steps, self._gripper = snapshot.steps, snapshot.gripper
+        return self._observe(draw=True), self._info()
 
     def render(self) -> NDArray[np.uint8]:
         """Return the front view, (S, S, 3)."""
