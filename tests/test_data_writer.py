@@ -50,6 +50,26 @@ def test_stock_lerobot_reads_24_rows_with_their_pixels(tmp_path: Path, storage: 
     assert bool(dataset[LENGTH - 1]["next.success"])
 
 
+@pytest.mark.parametrize("storage", ["h264", "av1"])
+def test_the_same_frames_become_the_same_bytes(tmp_path: Path, storage: str) -> None:
+    rng = np.random.default_rng(0)
+    still = rng.integers(0, 255, (64, 64, 3), np.uint8)
+    pictures = [np.roll(still, (step, 2 * step), (0, 1)) for step in range(40)]
+    shapes = dict.fromkeys(("front", "side"), (64, 64, 3))
+    held = []
+    for number in range(3):
+        root = tmp_path / str(number) / "d"
+        with DatasetWriter(root, fps=10, image_shapes=shapes, features={}, storage=storage) as made:  # type: ignore[arg-type]
+            for _ in range(2):
+                made.add_episode(
+                    ({f"observation.images.{view}": p for view in shapes} for p in pictures),
+                    task=TASK,
+                )
+        files = sorted(path for path in root.rglob("*") if path.is_file())
+        held.append([(path.relative_to(root), path.read_bytes()) for path in files])
+    assert held[0] == held[1] == held[2]
+
+
 def test_200_frames_fed_faster_than_the_encoder_are_all_kept(tmp_path: Path) -> None:
     shape = (96, 128, 3)
     noise = np.random.default_rng(0).integers(0, 255, (20, *shape), dtype=np.uint8)
