@@ -44,6 +44,8 @@ class Robot:
     """Metres that the tool target moves in one control step at action 1."""
     jitter: Point
     """Metres by which the tool starts beside its home, at most, along each axis."""
+    reach: float
+    """Distance of tool and thing, in metres, from which on coming nearer counts as progress."""
     approach: float
     """Gripper part of the action with which an expert comes down around a thing."""
     high: float
@@ -67,6 +69,7 @@ _PANDA = Robot(
     },
     step=0.03,
     jitter=(0.04, 0.04, 0.03),
+    reach=0.30,
     approach=1.0,
     high=0.26,
     rest=((0.33, -0.22, 0.26), (0.55, 0.25, 0.38)),
@@ -84,6 +87,7 @@ _SO101 = Robot(
     },
     step=0.02,
     jitter=(0.02, 0.03, 0.02),
+    reach=0.20,
     approach=0.4,
     high=0.20,
     rest=((0.14, -0.10, 0.20), (0.24, 0.12, 0.26)),

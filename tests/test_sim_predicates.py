@@ -35,6 +35,7 @@ states = st.builds(
     height=st.floats(-0.02, 0.5),
     offset=st.tuples(st.floats(-0.6, 0.6), st.floats(-0.6, 0.6)),
     speed=st.floats(0, 2),
+    reach=st.floats(0.1, 0.5),
 )
 
 
@@ -95,6 +96,13 @@ def test_progress_rises_without_jumps_above_2_percent_within_a_stage(
     steps = np.diff(between(first, last))
     assert steps.min() >= -1e-9
     assert steps.max() < 0.02
+
+
+def test_coming_nearer_counts_from_where_the_robot_begins_to_reach() -> None:
+    half_way = START._replace(distance=0.112)
+    assert judge_bin(half_way._replace(reach=0.2)).progress == pytest.approx(0.15 / 2)
+    assert judge_bin(START._replace(distance=0.22, reach=0.2)).progress == 0.0
+    assert judge_bin(START._replace(distance=0.222, reach=0.3)).progress == pytest.approx(0.045)
 
 
 def test_a_cube_dropped_on_the_way_falls_back_to_the_reach_part() -> None:

@@ -14,6 +14,8 @@ from . import Verdict
 
 STAGES = ("reach", "grasp", "lift", "carry", "place", "done")
 """Names of the stages of one transport."""
+GRASP = 0.012
+"""Distance of tool and thing, in metres, at which reaching is complete."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +53,8 @@ class CarryState(NamedTuple):
     """Its centre from the centre of where it belongs."""
     speed: float
     """Its speed."""
+    reach: float = 0.30
+    """Distance from which on coming nearer counts, as `sim.robots.Robot.reach` says."""
 
 
 def judge_carry(state: CarryState, target: Target) -> Verdict:
@@ -68,7 +72,7 @@ def judge_carry(state: CarryState, target: Target) -> Verdict:
     let_go = max(clear, 0.0 if state.gripped else 1.0 - closing)
     success = bool(min(inside, lowered, clear) == 1.0 and state.speed < 0.05)
     progress = (
-        0.15 * max(ramp(-state.distance, -0.312, -0.012), inside)
+        0.15 * max(ramp(-state.distance, -state.reach - GRASP, -GRASP), inside)
         + 0.10 * max(near * closing, under_control)
         + 0.20 * lifted * under_control
         + 0.35 * lifted * under_control * (1.0 - min(1.0, away / 0.45))
@@ -121,4 +125,5 @@ def read_carry(
         height=z - rest,
         offset=(x - to[0], y - to[1]),
         speed=world.speed(body),
+        reach=world.robot.reach,
     )

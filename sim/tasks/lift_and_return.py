@@ -8,7 +8,7 @@ from numpy.random import Generator
 from ..moves import Plan, Transport, pick_and_place
 from ..scene import World
 from . import Memory, Task, Verdict
-from .carrying import CarryState, ramp, read_carry
+from .carrying import GRASP, CarryState, ramp, read_carry
 from .objects import HALF, cube, scatter, shade
 
 CUBES = ("red", "green", "blue")
@@ -35,7 +35,7 @@ def judge_return(state: CarryState, peak: float) -> Verdict:
         state: Of the cube; its target is the place where it began.
         peak: The greatest height that it was held at so far, in metres.
     """
-    near = ramp(-state.distance, -0.312, -0.012)
+    near = ramp(-state.distance, -state.reach - GRASP, -GRASP)
     grip = float(state.gripped)
     home = ramp(-math.hypot(*state.offset), -2 * BACK, -BACK)
     lowered = ramp(-state.height, -HIGH, -0.004)

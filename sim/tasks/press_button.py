@@ -16,6 +16,7 @@ TRAVEL = 0.012
 
 _TOP = 0.045
 _TIP = 0.010
+_RAISED = 0.03  # a button's top is nearer to where the hand starts than things on the table
 _AREA = ((0.38, -0.22), (0.60, 0.22))
 _WORDINGS = (
     "press the {} button",
@@ -26,15 +27,16 @@ _WORDINGS = (
 )
 
 
-def judge_press(*, down: float, distance: float) -> Verdict:
+def judge_press(*, down: float, distance: float, reach: float) -> Verdict:
     """Return the truth about one button: reach .5, press .3, leave .2.
 
     Args:
         down: How far it is down, in metres.
         distance: Finger tips to the top of the button, in metres.
+        reach: Distance from which on coming nearer counts, in metres.
     """
     pressed = ramp(down, 0.001, 0.009)
-    near = ramp(-distance, -0.30, -0.005)
+    near = ramp(-distance, -reach, -0.005)
     clear = ramp(distance, 0.02, 0.06)
     success = pressed == 1.0 and clear == 1.0
     progress = 0.5 * max(near, pressed) + 0.3 * pressed + 0.2 * clear * (pressed == 1.0)
@@ -69,12 +71,12 @@ class PressButton(Task):
     def judge(self, world: World, memory: Memory) -> dict[str, Verdict]:
         """Return the truth about each button."""
         tip = beside(world.tool(), z=-_TIP)
-        found = {}
+        found, reach = {}, world.robot.reach - _RAISED
         for name in BUTTONS:
             down = world.slide(f"button_{name}")
             top = beside(world.position(f"box_{name}"), z=_TOP - down)
             distance = float(np.linalg.norm(tip - top))
-            found[name] = judge_press(down=down, distance=distance)
+            found[name] = judge_press(down=down, distance=distance, reach=reach)
         return found
 
     def wordings(self, goal: str) -> tuple[str, ...]:

@@ -29,7 +29,9 @@ _WORDINGS = (
 )
 
 
-def judge_push(*, away: float, first: float, distance: float, speed: float, lift: float) -> Verdict:
+def judge_push(
+    *, away: float, first: float, distance: float, speed: float, lift: float, reach: float
+) -> Verdict:
     """Return the truth about pushing the block onto one mark.
 
     Args:
@@ -38,9 +40,10 @@ def judge_push(*, away: float, first: float, distance: float, speed: float, lift
         distance: Tool to block, in metres.
         speed: Of the block, in metres per second.
         lift: Height of the tool, in metres.
+        reach: Distance from which on coming nearer counts, in metres.
     """
     done = 1.0 if away <= ON else max(0.0, 1.0 - (away - ON) / max(first - ON, 0.01))
-    near = ramp(-distance, -0.30, -0.06)
+    near = ramp(-distance, -reach, -0.06)
     clear = ramp(lift, 0.03, 0.09)
     success = away <= ON and clear == 1.0 and speed < 0.02
     progress = 0.2 * max(near, done) + 0.6 * done + 0.2 * clear * (away <= ON)
@@ -92,6 +95,7 @@ class PushToMark(Task):
                 distance=distance,
                 speed=world.speed("block"),
                 lift=float(tool[2]),
+                reach=world.robot.reach,
             )
             for name, first in zip(MARKS, memory, strict=True)
         }
