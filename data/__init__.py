@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .cache import FrameCache
     from .episodes import Episode, EpisodeDataset, Subtask, Views
+    from .layout import DatasetLayout
     from .lerobot_dataset import LeRobotEpisodes, open_dataset
     from .recordings import Recording, Recordings, read_recordings
     from .writer import DatasetWriter
 
 _HOME = {
+    "DatasetLayout": "layout",
     "DatasetWriter": "writer",
     "Episode": "episodes",
     "EpisodeDataset": "episodes",
@@ -28,6 +30,7 @@ _HOME = {
 }
 
 __all__ = [
+    "DatasetLayout",
     "DatasetWriter",
     "Episode",
     "EpisodeDataset",

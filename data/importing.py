@@ -10,10 +10,11 @@ import tyro
 
 from robo_reward.errors import DatasetError
 
+from .layout import DatasetLayout, Storage
 from .lerobot_meta import PREFIX
 from .places import written
 from .recordings import Recording, Recordings, read_recordings
-from .writer import DatasetWriter, Storage
+from .writer import DatasetWriter
 
 
 @dataclass(frozen=True)
@@ -100,12 +101,15 @@ class Import:
     def _writer(self, recordings: Recordings, rate: int) -> DatasetWriter:
         task, *paraphrases = recordings.instructions
         done = {"next.success": {"dtype": "bool", "shape": (1,), "names": None}}
-        return DatasetWriter(
-            self.out,
+        layout = DatasetLayout(
             fps=rate,
             image_shapes=recordings.episodes[0].shapes,
             features=done if self._known(recordings) else {},
             storage=self.storage,
+        )
+        return DatasetWriter(
+            self.out,
+            layout,
             overwrite=self.overwrite,
             description={
                 "paraphrases": {task: paraphrases},

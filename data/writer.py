@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -17,11 +17,9 @@ import pyarrow.parquet as pq
 
 from robo_reward.errors import InputError, OutputError
 
-from .lerobot_meta import OWN_FILE, PREFIX
+from .layout import DatasetLayout
+from .lerobot_meta import OWN_FILE
 from .places import check_dataset_place, clear_up, put_back, replace_folder, written
-
-type Storage = Literal["h264", "av1", "images"]
-"""How images are kept: two video codecs, or PNG inside parquet (fast at small sizes)."""
 
 QUEUED_FRAMES = 8
 """Frames per camera that may wait for the video encoder."""
@@ -38,12 +36,8 @@ class DatasetWriter:
     def __init__(
         self,
         root: Path,
+        layout: DatasetLayout,
         *,
-        fps: int,
-        image_shapes: Mapping[str, tuple[int, int, int]],
-        features: Mapping[str, Mapping[str, Any]],
-        robot_type: str | None = None,
-        storage: Storage = "h264",
         overwrite: bool = False,
         description: Mapping[str, Any] | None = None,
     ) -> None:
@@ -51,11 +45,7 @@ class DatasetWriter:
 
         Args:
             root: Directory to make.
-            fps: Frames per second.
-            image_shapes: View name → (H, W, 3).
-            features: Further columns as LeRobot describes them: name → dtype, shape, names.
-            robot_type: Recorded as it is.
-            storage: How images are kept.
+            layout: What it holds.
             overwrite: Whether an existing dataset at ``root`` is replaced.
             description: Written to ``meta/robo_reward.json``: ``paraphrases`` (task → other
                 phrasings), ``goals`` (goal name → task), and whatever else is worth keeping.
@@ -64,19 +54,13 @@ class DatasetWriter:
             OutputError: If ``root`` exists, or its parent cannot be written to.
             InputError: If there is no view.
         """
-        if not image_shapes:
+        if not layout.image_shapes:
             raise InputError(f"the dataset {root} would have no view; give it at least one camera")
         with written(root):
             put_back(root)
         check_dataset_place(root, overwrite=overwrite)
         self.root = root
-        self._fps, self._robot_type = fps, robot_type
-        self._image_shapes = dict(image_shapes)
-        self._features = {
-            name: {**feature, "shape": tuple(feature["shape"])}
-            for name, feature in features.items()
-        }
-        self._storage: Storage = storage
+        self._layout, self._features = layout, layout.further()
         self._description = dict(description or {})
         self._partial = root.with_name(f"{root.name}.partial-{os.getpid()}")
         self._columns: list[dict[str, Any]] = []
@@ -160,40 +144,20 @@ class DatasetWriter:
         return len(self._columns) - 1
 
     def _create(self) -> Any:
-        from lerobot.configs import RGBEncoderConfig
         from lerobot.datasets.lerobot_dataset import LeRobotDataset
 
-        kind = "image" if self._storage == "images" else "video"
-        cameras = {
-            f"{PREFIX}{view}": {
-                "dtype": kind,
-                "shape": tuple(shape),
-                "names": ["height", "width", "channels"],
-            }
-            for view, shape in sorted(self._image_shapes.items())
-        }
-        encoder = {
-            "h264": RGBEncoderConfig(
-                vcodec="h264",
-                crf=23,
-                g=10,
-                preset="veryfast",
-                extra_options={"bf": "0"},  # with B-frames, x264 is not deterministic
-            ),
-            "av1": RGBEncoderConfig(vcodec="libsvtav1"),
-            "images": None,
-        }
+        layout = self._layout
         return LeRobotDataset.create(
             f"local/{self.root.name}",
-            self._fps,
-            {**cameras, **self._features},
+            layout.fps,
+            layout.columns(),
             root=self._partial,
-            robot_type=self._robot_type,
-            use_videos=kind == "video",
-            image_writer_threads=4 if kind == "image" else 0,
+            robot_type=layout.robot_type,
+            use_videos=layout.as_video,
+            image_writer_threads=0 if layout.as_video else 4,
             video_backend="pyav",
-            rgb_encoder=encoder[self._storage],
-            streaming_encoding=kind == "video",
+            rgb_encoder=layout.encoder(),
+            streaming_encoding=layout.as_video,
             encoder_threads=1,  # with more, the same frames may give other bytes
             encoder_queue_maxsize=QUEUED_FRAMES,
         )
@@ -217,7 +181,7 @@ class DatasetWriter:
         latest = self._dataset.meta.latest_episode
         for key in self._dataset.meta.video_keys:
             begin = latest[f"videos/{key}/from_timestamp"][0]
-            held = (latest[f"videos/{key}/to_timestamp"][0] - begin) * self._fps
+            held = (latest[f"videos/{key}/to_timestamp"][0] - begin) * self._layout.fps
             if abs(held - count) > 0.5:
                 raise RuntimeError(f"{key} holds {held:.1f} frames, {count} were given")
 

@@ -7,8 +7,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from data.layout import DatasetLayout, Storage
 from data.places import written
-from data.writer import DatasetWriter, Storage
+from data.writer import DatasetWriter
 from robo_reward.errors import InputError
 from robo_reward.files import write_atomically
 
@@ -122,17 +123,14 @@ def make_piece(job: Job) -> int:
     bed, env = plan.bed(), _environment(plan.task, plan.robot, plan.variety, plan.image_size)
     root = piece_path(job.folder, job.piece)
     lines: list[Line] = []
-    writer = DatasetWriter(
-        root,
+    layout = DatasetLayout(
         fps=bed.fps,
         image_shapes=dict.fromkeys(bed.views, (plan.image_size, plan.image_size, 3)),
         features=features(bed),
         robot_type=bed.robot,
         storage=plan.storage,
-        overwrite=True,
-        description=describe(plan),
     )
-    with writer:
+    with DatasetWriter(root, layout, overwrite=True, description=describe(plan)) as writer:
         for number in plan.episodes(job.piece):
             begin, behaviour = time.monotonic(), plan.behaviours[number]
             episode = run_episode(env, behaviour, plan.seed + number, expert=bed.expert)

@@ -59,6 +59,7 @@ def rows(episode: int, length: int = LENGTH) -> Iterator[dict[str, Any]]:
 
 
 def write_dataset(root: Path, storage: str, episodes: int = 3) -> Path:
+    from data.layout import DatasetLayout
     from data.writer import DatasetWriter
 
     description = {
@@ -68,14 +69,13 @@ def write_dataset(root: Path, storage: str, episodes: int = 3) -> Path:
         },
         "goals": {"cube": TASK, "button": OTHER_TASK},
     }
-    with DatasetWriter(
-        root,
+    layout = DatasetLayout(
         fps=10,
         image_shapes=dict.fromkeys(VIEWS, SHAPE),
         features=FEATURES,
         storage=storage,  # type: ignore[arg-type]
-        description=description,
-    ) as writer:
+    )
+    with DatasetWriter(root, layout, description=description) as writer:
         for episode in range(episodes):
             behaviour = "early_release" if episode == 1 else "expert"
             writer.add_episode(rows(episode), task=TASK, columns={"behaviour": behaviour})

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from data.joining import join_datasets
+from data.layout import DatasetLayout
 from data.lerobot_dataset import open_dataset
 from data.writer import DatasetWriter
 from robo_reward.errors import OutputError
@@ -14,14 +15,13 @@ from robo_reward.errors import OutputError
 
 def write_piece(root: Path, first: int, storage: Any = "h264") -> Path:
     """Two episodes of six frames, each of a shade of its own."""
-    writer = DatasetWriter(
-        root,
+    layout = DatasetLayout(
         fps=10,
         image_shapes={"front": (32, 32, 3)},
         features={"truth.progress": {"dtype": "float32", "shape": (1,), "names": None}},
         storage=storage,
     )
-    with writer:
+    with DatasetWriter(root, layout) as writer:
         for number in (first, first + 1):
             image = np.full((32, 32, 3), 20 * number, np.uint8)
             rows = [

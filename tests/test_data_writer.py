@@ -12,15 +12,16 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import FEATURES, LENGTH, SHAPE, TASK, VIEWS, grey, image, rows, write_dataset
 
+from data.layout import DatasetLayout
 from data.places import replace_folder
 from data.writer import DatasetWriter
 from robo_reward.errors import InputError, OutputError
 
 
-def writer(root: Path, **options: Any) -> DatasetWriter:
+def writer(root: Path, *, overwrite: bool = False, **options: Any) -> DatasetWriter:
     """A writer of datasets with images and nothing else."""
-    options = {"storage": "images", "features": {}, **options}
-    return DatasetWriter(root, fps=10, image_shapes={"front": SHAPE}, **options)
+    plain: dict[str, Any] = {"fps": 10, "image_shapes": {"front": SHAPE}, "storage": "images"}
+    return DatasetWriter(root, DatasetLayout(**(plain | options)), overwrite=overwrite)
 
 
 def plain_rows(count: int = 3) -> Iterator[dict[str, Any]]:
@@ -59,7 +60,7 @@ def test_the_same_frames_become_the_same_bytes(tmp_path: Path, storage: str) -> 
     held = []
     for number in range(3):
         root = tmp_path / str(number) / "d"
-        with DatasetWriter(root, fps=10, image_shapes=shapes, features={}, storage=storage) as made:  # type: ignore[arg-type]
+        with writer(root, image_shapes=shapes, storage=storage) as made:
             for _ in range(2):
                 made.add_episode(
                     ({f"observation.images.{view}": p for view in shapes} for p in pictures),
@@ -74,9 +75,7 @@ def test_200_frames_fed_faster_than_the_encoder_are_all_kept(tmp_path: Path) -> 
     shape = (96, 128, 3)
     noise = np.random.default_rng(0).integers(0, 255, (20, *shape), dtype=np.uint8)
     fast = ({"observation.images.front": noise[number % 20]} for number in range(200))
-    with DatasetWriter(
-        tmp_path / "d", fps=30, image_shapes={"front": shape}, features={}, storage="av1"
-    ) as made:
+    with writer(tmp_path / "d", fps=30, image_shapes={"front": shape}, storage="av1") as made:
         made.add_episode(fast, task=TASK)
     from data import video
 
@@ -250,7 +249,7 @@ def test_a_dataset_without_episodes_is_not_made(tmp_path: Path) -> None:
 
 def test_a_dataset_without_views_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="would have no view"):
-        DatasetWriter(tmp_path / "d", fps=10, image_shapes={}, features={})
+        writer(tmp_path / "d", image_shapes={})
 
 
 def test_one_frame_is_no_episode(tmp_path: Path) -> None:
