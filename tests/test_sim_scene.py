@@ -13,7 +13,7 @@ from sim.looks import vary_camera
 from sim.scene import CAMERAS, TIMESTEP, World, scene_xml
 from sim.seeding import generators
 from sim.surfaces import SURFACES
-from sim.tasks import TASKS, latched, make_task
+from sim.tasks import TASKS, make_task
 from sim.tasks.objects import APART, COLOURS, HALF, scatter
 from sim.tasks.pick_to_bin import BIN, BIN_HALF
 
@@ -134,10 +134,6 @@ def test_an_unknown_task_is_refused_with_a_list_of_those_there_are() -> None:
     with pytest.raises(InputError, match=r"no task 'fly'.*pick_to_bin"):
         make_task("fly")
     assert all(make_task(name).name == name for name in TASKS)
-
-
-def test_latched_progress_never_falls() -> None:
-    assert latched([0.1, 0.5, 0.2, 0.6, 0.0]).tolist() == pytest.approx([0.1, 0.5, 0.5, 0.6, 0.6])
 
 
 @pytest.mark.parametrize("size", [15, 0, -3, 1025])

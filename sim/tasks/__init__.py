@@ -10,7 +10,7 @@ from typing import ClassVar, NamedTuple, cast
 
 import numpy as np
 from numpy.random import Generator
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from robo_reward.errors import InputError
 
@@ -18,6 +18,7 @@ from ..moves import Plan
 from ..placing import Placing
 from ..robots import ROBOTS, get_robot
 from ..scene import World
+from .objects import shade
 
 TASKS = {
     "pick_to_bin": "PickToBin",
@@ -64,9 +65,9 @@ class Verdict(NamedTuple):
     """Share of the goal that is done, in [0, 1]; raw, so it falls when work is undone."""
     success: bool
     """Whether the goal is reached; then, and only then, progress is 1."""
-    held: bool
+    held: bool = False
     """Whether the gripper holds what this goal is about."""
-    lifted: bool
+    lifted: bool = False
     """Whether that is clear of the table."""
     arrived: bool = False
     """Whether that is where it belongs, so that letting go of it drops nothing."""
@@ -81,8 +82,14 @@ class Task(ABC):
     """What may be asked for, one at a time."""
     stages: ClassVar[tuple[str, ...]]
     """Names of the stages of a goal, the last one being done."""
+    phrases: ClassVar[tuple[str, ...]]
+    """The instruction with {} for the goal, the canonical wording first."""
+    between: ClassVar[str] = ""
+    """What stands between the two parts of a goal's name, each of which has its {}, if any."""
     carries: ClassVar[int] = 0
     """How often the plan carries something; 0 where nothing is ever held in the air."""
+    shaded: ClassVar[tuple[str, ...]] = ()
+    """The geoms that become a little darker or lighter, within their colour names."""
 
     def __init__(self, placing: Placing | None = None) -> None:
         """Play the task where a robot reaches; where the Panda does if None."""
@@ -102,12 +109,13 @@ class Task(ABC):
         """Return the truth about every goal, a function of state and memory alone."""
 
     @abstractmethod
-    def wordings(self, goal: str) -> tuple[str, ...]:
-        """Return the instruction for a goal, the canonical wording first."""
-
-    @abstractmethod
     def plan(self, world: World, goal: str, rng: Generator) -> Plan:
         """Yield the stretches that reach a goal from the present state, read as it goes."""
+
+    def wordings(self, goal: str) -> tuple[str, ...]:
+        """Return the instruction for a goal, the canonical wording first."""
+        parts = goal.split(self.between) if self.between else [goal]
+        return tuple(phrase.format(*parts) for phrase in self.phrases)
 
     def remember(self, world: World, memory: Memory | None) -> Memory:
         """Return the memory after an observation; ``memory`` is None at the first one."""
@@ -125,7 +133,8 @@ class Task(ABC):
 
     def vary_colour(self, world: World, rng: Generator) -> None:
         """Vary the colours of the task's own objects a little, within their colour names."""
-        del world, rng
+        for name in self.shaded:
+            world.model.geom(name).rgba[:3] *= shade(rng)
 
 
 def tasks_for(robot: str) -> tuple[str, ...]:
@@ -155,9 +164,3 @@ def make_task(name: str, robot: str = "panda") -> Task:
         )
     module = import_module(f"{__name__}.{name}")
     return cast(Task, getattr(module, TASKS[name])(placing))
-
-
-def latched(progress: ArrayLike) -> NDArray[np.float32]:
-    """Return the monotone variant of raw progress: the highest value reached so far."""
-    highest: NDArray[np.float32] = np.maximum.accumulate(np.asarray(progress, np.float32))
-    return highest

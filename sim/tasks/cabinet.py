@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.random import Generator
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..moves import CLOSED, OPEN, Leg, Plan, Stretch, beside
 from ..scene import World
-from . import Verdict
+from . import Memory, Task, Verdict
 from .carrying import ramp
 
 DRAWERS = {"near": -0.07, "far": 0.07}
@@ -146,8 +147,6 @@ def judge_closing(state: DrawerState) -> Verdict:
         stage=stage,
         progress=1.0 if success else min(progress, 0.99),
         success=success,
-        held=False,
-        lifted=False,
         arrived=shut == 1.0,
     )
 
@@ -182,3 +181,29 @@ def close_plan(world: World, name: str, rng: Generator) -> Plan:
     back = beside(end, y=-0.02)
     up = Leg(to=np.append(back[:2], high), gripper=CLOSED)
     yield Stretch(kind="leave", legs=(Leg(to=back, gripper=CLOSED, speed=0.3), up))
+
+
+class DrawerTask(Task):
+    """What is done with one of the two drawers; a goal is its name."""
+
+    goals = tuple(DRAWERS)
+    begins: ClassVar[tuple[float, float]] = (0.0, 0.01)
+    """How far the drawers are out at the start, at least and at most, in metres."""
+
+    def objects_xml(self) -> str:
+        """Return the cabinet as MJCF elements."""
+        return cabinet_xml()
+
+    def reset(self, world: World, rng: Generator, goal: str) -> None:
+        """Put the cabinet near its place, each drawer out at random."""
+        place_cabinet(world, rng)
+        for name in DRAWERS:
+            world.set_slide(f"drawer_{name}", float(rng.uniform(*self.begins)))
+
+    def remember(self, world: World, memory: Memory | None) -> Memory:
+        """Return how far each drawer was out at the start."""
+        return memory or tuple(world.slide(f"drawer_{name}") for name in DRAWERS)
+
+    def ways(self, world: World) -> NDArray[np.float64]:
+        """Return the ways of the hand before the drawers, (2, 2, 2) in metres."""
+        return drawer_ways(world)

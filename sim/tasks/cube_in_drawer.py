@@ -2,27 +2,24 @@
 
 import numpy as np
 from numpy.random import Generator
-from numpy.typing import NDArray
 
 from ..moves import Plan, Transport, pick_and_place
 from ..scene import World
-from . import Memory, Task, Verdict
+from . import Memory, Verdict
 from .cabinet import (
     DRAWERS,
     INNER,
     OPENED,
     SHUT,
-    cabinet_xml,
+    DrawerTask,
     close_plan,
-    drawer_ways,
     judge_closing,
     judge_opening,
     open_plan,
-    place_cabinet,
     read_drawer,
 )
 from .carrying import Target, judge_carry, ramp, read_carry
-from .objects import HALF, cube, scatter, shade
+from .objects import HALF, cube, stand
 
 CUBE = "red"
 """Colour of the cube."""
@@ -30,13 +27,6 @@ TARGET = Target(half=INNER[0] - 0.012, edge=0.008, low=0.012, carry=0.11)
 """In the drawer, down on its floor."""
 
 _AREA = ((0.38, -0.22), (0.58, -0.06))
-_WORDINGS = (
-    "put the cube in the {} drawer and close it",
-    "store the block in the {} drawer, then shut the drawer",
-    "open the {} drawer, place the cube inside and close the drawer",
-    "the cube belongs in the {} drawer; close it afterwards",
-    "put away the cube in the {} drawer",
-)
 
 
 def judge_storing(opening: Verdict, carrying: Verdict, closing: Verdict, out: float) -> Verdict:
@@ -69,29 +59,29 @@ def judge_storing(opening: Verdict, carrying: Verdict, closing: Verdict, out: fl
     )
 
 
-class CubeInDrawer(Task):
+class CubeInDrawer(DrawerTask):
     """A cube and two closed drawers; a goal is one of the drawers."""
 
     name = "cube_in_drawer"
-    goals = tuple(DRAWERS)
     stages = ("reach handle", "grasp handle", "open", "fetch", "place", "close", "done")
+    phrases = (
+        "put the cube in the {} drawer and close it",
+        "store the block in the {} drawer, then shut the drawer",
+        "open the {} drawer, place the cube inside and close the drawer",
+        "the cube belongs in the {} drawer; close it afterwards",
+        "put away the cube in the {} drawer",
+    )
     carries = 2
+    shaded = ("cube",)
 
     def objects_xml(self) -> str:
         """Return cabinet and cube as MJCF elements."""
-        return cabinet_xml() + cube("cube", CUBE)
+        return super().objects_xml() + cube("cube", CUBE)
 
     def reset(self, world: World, rng: Generator, goal: str) -> None:
         """Put the cabinet near its place, the drawers nearly closed, the cube before it."""
-        place_cabinet(world, rng)
-        for name in DRAWERS:
-            world.set_slide(f"drawer_{name}", float(rng.uniform(0.0, 0.01)))
-        spot = scatter(rng, 1, area=_AREA)[0]
-        world.place("cube", np.append(spot, HALF), float(rng.uniform(-np.pi / 4, np.pi / 4)))
-
-    def remember(self, world: World, memory: Memory | None) -> Memory:
-        """Return how far each drawer was out at the start."""
-        return memory or tuple(world.slide(f"drawer_{name}") for name in DRAWERS)
+        super().reset(world, rng, goal)
+        stand(world, rng, {"cube": HALF}, area=_AREA)
 
     def judge(self, world: World, memory: Memory) -> dict[str, Verdict]:
         """Return the truth about each drawer."""
@@ -106,14 +96,6 @@ class CubeInDrawer(Task):
                 judge_opening(drawer), carrying, judge_closing(wide), drawer.out
             )
         return found
-
-    def wordings(self, goal: str) -> tuple[str, ...]:
-        """Return the canonical instruction for a drawer, then four paraphrases."""
-        return tuple(wording.format(goal) for wording in _WORDINGS)
-
-    def ways(self, world: World) -> NDArray[np.float64]:
-        """Return the ways of the hand before the drawers, (2, 2, 2) in metres."""
-        return drawer_ways(world)
 
     def plan(self, world: World, goal: str, rng: Generator) -> Plan:
         """Yield the stretches that open the drawer, fill and close it; what is done is left."""
@@ -133,7 +115,3 @@ class CubeInDrawer(Task):
         offset = np.abs(world.position("cube") - world.position(f"drawer_{name}"))[:2]
         inside = ramp(TARGET.half - float(offset.max()), 0.0, TARGET.edge)
         return inside == 1.0 and not world.gripped("cube")
-
-    def vary_colour(self, world: World, rng: Generator) -> None:
-        """Vary the shade of the cube a little."""
-        world.model.geom("cube").rgba[:3] *= shade(rng)

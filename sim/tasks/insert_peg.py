@@ -7,7 +7,7 @@ from ..moves import Plan, Transport, pick_and_place
 from ..scene import World
 from . import Memory, Task, Verdict
 from .carrying import STAGES, Target, judge_carry, read_carry
-from .objects import COLOURS, free_body, scatter, shade
+from .objects import COLOURS, free_body, stand
 
 PEGS = ("red", "blue")
 """Colours of the pegs."""
@@ -21,13 +21,6 @@ TARGET = Target(half=0.008, edge=0.003, low=0.010, carry=0.10, width=2 * HALF)
 _GRIP = 0.006
 _SOCKET = np.array((0.48, 0.20))
 _AREA = ((0.38, -0.20), (0.58, 0.04))
-_WORDINGS = (
-    "insert the {} peg into the socket",
-    "put the {} peg in the hole",
-    "place the {} stick into the square hole",
-    "plug the {} peg into the socket",
-    "the {} peg belongs in the hole, put it there",
-)
 
 
 class InsertPeg(Task):
@@ -36,7 +29,15 @@ class InsertPeg(Task):
     name = "insert_peg"
     goals = PEGS
     stages = STAGES
+    phrases = (
+        "insert the {} peg into the socket",
+        "put the {} peg in the hole",
+        "place the {} stick into the square hole",
+        "plug the {} peg into the socket",
+        "the {} peg belongs in the hole, put it there",
+    )
     carries = 1
+    shaded = PEGS
 
     def objects_xml(self) -> str:
         """Return pegs and socket as MJCF elements."""
@@ -58,9 +59,7 @@ class InsertPeg(Task):
     def reset(self, world: World, rng: Generator, goal: str) -> None:
         """Place pegs and socket at random, apart from each other."""
         world.put("socket", _SOCKET + rng.uniform(-0.04, 0.04, 2))
-        for name, spot in zip(PEGS, scatter(rng, len(PEGS), area=_AREA), strict=True):
-            yaw = float(rng.uniform(-np.pi / 4, np.pi / 4))
-            world.place(name, np.array((*spot, TALL)), yaw)
+        stand(world, rng, dict.fromkeys(PEGS, TALL), area=_AREA)
 
     def judge(self, world: World, memory: Memory) -> dict[str, Verdict]:
         """Return the truth about each peg."""
@@ -69,10 +68,6 @@ class InsertPeg(Task):
             name: judge_carry(read_carry(world, hand, name, to=hole, rest=TALL, grip=_GRIP), TARGET)
             for name in PEGS
         }
-
-    def wordings(self, goal: str) -> tuple[str, ...]:
-        """Return the canonical instruction for a peg, then four paraphrases."""
-        return tuple(wording.format(goal) for wording in _WORDINGS)
 
     def plan(self, world: World, goal: str, rng: Generator) -> Plan:
         """Yield the stretches that bring a peg into the socket."""
@@ -84,8 +79,3 @@ class InsertPeg(Task):
             grip=TALL + _GRIP,
         )
         return pick_and_place(world, item, rng)
-
-    def vary_colour(self, world: World, rng: Generator) -> None:
-        """Vary the shades of the pegs a little, within their colour names."""
-        for name in PEGS:
-            world.model.geom(name).rgba[:3] *= shade(rng)

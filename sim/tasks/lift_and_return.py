@@ -9,7 +9,7 @@ from ..moves import Plan, Transport, pick_and_place
 from ..scene import World
 from . import Memory, Task, Verdict
 from .carrying import GRASP, CarryState, ramp, read_carry
-from .objects import HALF, cube, scatter, shade
+from .objects import HALF, cube, stand
 
 CUBES = ("red", "green", "blue")
 """Colours of the cubes."""
@@ -19,13 +19,6 @@ BACK = 0.03
 """Distance from its first place at which a cube is back, in metres."""
 
 _AREA = ((0.37, -0.20), (0.58, 0.18))
-_WORDINGS = (
-    "lift the {} cube and put it back",
-    "pick up the {} block, then set it down where it was",
-    "raise the {} cube high, then return it to its place",
-    "lift the {} block and lower it onto the same spot",
-    "take the {} cube up and put it down again",
-)
 
 
 def judge_return(state: CarryState, peak: float) -> Verdict:
@@ -66,7 +59,15 @@ class LiftAndReturn(Task):
     name = "lift_and_return"
     goals = CUBES
     stages = ("reach", "grasp", "lift", "return", "leave", "done")
+    phrases = (
+        "lift the {} cube and put it back",
+        "pick up the {} block, then set it down where it was",
+        "raise the {} cube high, then return it to its place",
+        "lift the {} block and lower it onto the same spot",
+        "take the {} cube up and put it down again",
+    )
     carries = 1
+    shaded = CUBES
 
     def objects_xml(self) -> str:
         """Return the cubes as MJCF elements."""
@@ -74,10 +75,7 @@ class LiftAndReturn(Task):
 
     def reset(self, world: World, rng: Generator, goal: str) -> None:
         """Place the cubes at random, apart from each other."""
-        for name, spot in zip(
-            CUBES, scatter(rng, len(CUBES), area=_AREA, placing=self.placing), strict=True
-        ):
-            world.place(name, np.array((*spot, HALF)), float(rng.uniform(-np.pi / 4, np.pi / 4)))
+        stand(world, rng, dict.fromkeys(CUBES, HALF), area=_AREA, placing=self.placing)
 
     def remember(self, world: World, memory: Memory | None) -> Memory:
         """Return, for each cube, where it began (x, y) and the greatest height it was held at."""
@@ -98,18 +96,9 @@ class LiftAndReturn(Task):
             found[name] = judge_return(state, peak)
         return found
 
-    def wordings(self, goal: str) -> tuple[str, ...]:
-        """Return the canonical instruction for a colour, then four paraphrases."""
-        return tuple(wording.format(goal) for wording in _WORDINGS)
-
     def plan(self, world: World, goal: str, rng: Generator) -> Plan:
         """Yield the stretches that lift a cube and put it back."""
         place = np.append(world.position(goal)[:2], HALF + 0.003)
         cruise = float(rng.uniform(0.15, 0.22))
         item = Transport(body=goal, drop=lambda: place, cruise=cruise)
         return pick_and_place(world, item, rng)
-
-    def vary_colour(self, world: World, rng: Generator) -> None:
-        """Vary the shades of the cubes a little, within their colour names."""
-        for name in CUBES:
-            world.model.geom(name).rgba[:3] *= shade(rng)

@@ -1,10 +1,13 @@
 """Things on the table as MJCF text, and places for them."""
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import ArrayLike, NDArray
 
 from ..placing import Placing
+from ..scene import World
 
 COLOURS = {
     "red": (0.85, 0.12, 0.10),
@@ -116,6 +119,29 @@ def scatter(
         gaps = np.linalg.norm(spots[:, None] - spots[None], axis=-1)
         if count < 2 or gaps[np.triu_indices(count, 1)].min() >= least:
             return spots
+
+
+def stand(
+    world: World,
+    rng: Generator,
+    rests: Mapping[str, float],
+    *,
+    area: ArrayLike = AREA,
+    placing: Placing | None = None,
+) -> None:
+    """Put free bodies on the table at random: apart from each other, turned by up to 45°.
+
+    Args:
+        world: Where they are put.
+        rng: Draws places and turns.
+        rests: Name of a body → height of its centre where it stands, in metres.
+        area: See `scatter`.
+        placing: See `scatter`.
+    """
+    spots = scatter(rng, len(rests), area=area, placing=placing)
+    for (name, rest), spot in zip(rests.items(), spots, strict=True):
+        yaw = float(rng.uniform(-np.pi / 4, np.pi / 4))
+        world.place(name, np.append(spot, rest), yaw)
 
 
 def shade(rng: Generator) -> float:

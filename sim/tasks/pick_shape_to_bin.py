@@ -1,14 +1,16 @@
 """Put the thing of the named shape into the bin; all four have one colour, so shape decides."""
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.random import Generator
 
-from ..moves import Plan, Transport, pick_and_place
+from ..moves import Plan, pick_and_place
 from ..scene import World
 from . import Memory, Task, Verdict
 from .carrying import STAGES, Target, judge_carry, read_carry
-from .objects import GRIP, free_body, scatter, tray
-from .pick_to_bin import BIN, BIN_HALF, RIM
+from .objects import GRIP, free_body, stand, tray
+from .pick_to_bin import BIN, BIN_HALF, RIM, into_bin
 
 SHAPES = {
     "cube": ('type="box" size="0.02 0.02 0.02"', 0.02),
@@ -20,13 +22,6 @@ SHAPES = {
 
 _ROLLING = 'condim="6" friction="1.2 0.02 0.003"'
 _WIDTH = {"cube": 0.04, "cylinder": 0.04, "bar": 0.03, "ball": 0.046}
-_WORDINGS = (
-    "put the {} into the bin",
-    "place the {} in the bin",
-    "pick up the {} and drop it in the box",
-    "move the {} to the bin",
-    "grab the {}, then release it inside the bin",
-)
 
 
 class PickShapeToBin(Task):
@@ -35,6 +30,13 @@ class PickShapeToBin(Task):
     name = "pick_shape_to_bin"
     goals = tuple(SHAPES)
     stages = STAGES
+    phrases = (
+        "put the {} into the bin",
+        "place the {} in the bin",
+        "pick up the {} and drop it in the box",
+        "move the {} to the bin",
+        "grab the {}, then release it inside the bin",
+    )
     carries = 1
 
     def objects_xml(self) -> str:
@@ -47,10 +49,8 @@ class PickShapeToBin(Task):
 
     def reset(self, world: World, rng: Generator, goal: str) -> None:
         """Place the things at random: apart from each other, within reach, off the bin."""
-        spots = scatter(rng, len(SHAPES), placing=self.placing)
-        for (name, (_, rest)), spot in zip(SHAPES.items(), spots, strict=True):
-            yaw = float(rng.uniform(-np.pi / 4, np.pi / 4))
-            world.place(name, np.array((*spot, rest)), yaw)
+        rests = {name: rest for name, (_, rest) in SHAPES.items()}
+        stand(world, rng, rests, placing=self.placing)
 
     def judge(self, world: World, memory: Memory) -> dict[str, Verdict]:
         """Return the truth about each shape."""
@@ -63,19 +63,10 @@ class PickShapeToBin(Task):
             for name, (_, rest) in SHAPES.items()
         }
 
-    def wordings(self, goal: str) -> tuple[str, ...]:
-        """Return the canonical instruction for a shape, then four paraphrases."""
-        return tuple(wording.format(goal) for wording in _WORDINGS)
-
     def plan(self, world: World, goal: str, rng: Generator) -> Plan:
         """Yield the stretches that bring a thing into the bin."""
-        cruise = float(rng.uniform(0.19, 0.23))
-        centre = world.position("bin")[:2]
-        drop = np.append(centre + rng.uniform(-0.02, 0.02, 2), rng.uniform(0.075, 0.095))
-        item = Transport(
-            body=goal,
-            drop=lambda: drop,
-            cruise=cruise,
+        item = replace(
+            into_bin(world, goal, rng),
             grip=max(0.02, SHAPES[goal][1]),
             period=np.pi if goal == "bar" else np.pi / 2,
         )

@@ -7,7 +7,7 @@ from ..moves import Plan, Transport, pick_and_place
 from ..scene import World
 from . import Memory, Task, Verdict
 from .carrying import STAGES, Target, judge_carry, read_carry
-from .objects import COLOURS, HALF, cube, scatter, shade, tray
+from .objects import COLOURS, HALF, cube, stand, tray
 
 BIN = np.array((0.48, 0.23))
 """Centre of the bin on the Panda's table, in metres."""
@@ -18,16 +18,6 @@ RIM = 0.05
 TARGET = Target(half=BIN_HALF, low=RIM - HALF)
 """Inside the bin, below its rim."""
 
-_WORDINGS = (
-    "put the {} cube into the bin",
-    "place the {} block in the bin",
-    "pick up the {} cube and drop it in the box",
-    "move the {} cube to the bin",
-    "the {} cube belongs in the container, put it there",
-    "grab the {} block, then release it inside the bin",
-    "take the {} cube and put it in the bin",
-)
-
 
 class PickToBin(Task):
     """Four cubes and a bin; a goal is a colour."""
@@ -35,7 +25,17 @@ class PickToBin(Task):
     name = "pick_to_bin"
     goals = tuple(COLOURS)
     stages = STAGES
+    phrases = (
+        "put the {} cube into the bin",
+        "place the {} block in the bin",
+        "pick up the {} cube and drop it in the box",
+        "move the {} cube to the bin",
+        "the {} cube belongs in the container, put it there",
+        "grab the {} block, then release it inside the bin",
+        "take the {} cube and put it in the bin",
+    )
     carries = 1
+    shaded = tuple(COLOURS)
 
     def objects_xml(self) -> str:
         """Return bin and cubes as MJCF elements."""
@@ -44,11 +44,7 @@ class PickToBin(Task):
 
     def reset(self, world: World, rng: Generator, goal: str) -> None:
         """Place the cubes at random: apart from each other, within reach, off the bin."""
-        for name, spot in zip(
-            COLOURS, scatter(rng, len(COLOURS), placing=self.placing), strict=True
-        ):
-            yaw = float(rng.uniform(-np.pi / 4, np.pi / 4))
-            world.place(name, np.array((*spot, HALF)), yaw)
+        stand(world, rng, dict.fromkeys(COLOURS, HALF), placing=self.placing)
 
     def judge(self, world: World, memory: Memory) -> dict[str, Verdict]:
         """Return the truth about each colour."""
@@ -58,19 +54,14 @@ class PickToBin(Task):
             for name in COLOURS
         }
 
-    def wordings(self, goal: str) -> tuple[str, ...]:
-        """Return the canonical instruction for a colour, then six paraphrases."""
-        return tuple(wording.format(goal) for wording in _WORDINGS)
-
     def plan(self, world: World, goal: str, rng: Generator) -> Plan:
         """Yield the stretches that bring a cube into the bin."""
-        cruise = float(rng.uniform(0.19, 0.23))
-        centre = world.position("bin")[:2]
-        drop = np.append(centre + rng.uniform(-0.02, 0.02, 2), rng.uniform(0.075, 0.095))
-        item = Transport(body=goal, drop=lambda: drop, cruise=cruise)
-        return pick_and_place(world, item, rng)
+        return pick_and_place(world, into_bin(world, goal, rng), rng)
 
-    def vary_colour(self, world: World, rng: Generator) -> None:
-        """Vary the shades of the cubes a little, within their colour names."""
-        for name in COLOURS:
-            world.model.geom(name).rgba[:3] *= shade(rng)
+
+def into_bin(world: World, body: str, rng: Generator) -> Transport:
+    """Return how a body gets into the bin: let go at random above its middle."""
+    cruise = float(rng.uniform(0.19, 0.23))
+    centre = world.position("bin")[:2]
+    drop = np.append(centre + rng.uniform(-0.02, 0.02, 2), rng.uniform(0.075, 0.095))
+    return Transport(body=body, drop=lambda: drop, cruise=cruise)

@@ -7,7 +7,7 @@ from ..moves import CLOSED, Leg, Plan, Stretch, beside
 from ..scene import World
 from . import Memory, Task, Verdict
 from .carrying import ramp
-from .objects import COLOURS, scatter, shade
+from .objects import COLOURS, scatter
 
 BUTTONS = ("red", "green", "blue", "yellow")
 """Colours of the buttons."""
@@ -18,13 +18,6 @@ _TOP = 0.045
 _TIP = 0.010
 _RAISED = 0.03  # a button's top is nearer to where the hand starts than things on the table
 _AREA = ((0.38, -0.22), (0.60, 0.22))
-_WORDINGS = (
-    "press the {} button",
-    "push the {} button down",
-    "hit the {} button",
-    "push down on the {} button",
-    "the {} button has to be pressed",
-)
 
 
 def judge_press(*, down: float, distance: float, reach: float) -> Verdict:
@@ -45,8 +38,6 @@ def judge_press(*, down: float, distance: float, reach: float) -> Verdict:
         stage=stage,
         progress=1.0 if success else min(progress, 0.99),
         success=success,
-        held=False,
-        lifted=False,
         arrived=pressed == 1.0,
     )
 
@@ -56,7 +47,15 @@ class PressButton(Task):
 
     name = "press_button"
     goals = BUTTONS
+    shaded = tuple(f"button_{name}" for name in BUTTONS)
     stages = ("reach", "press", "leave", "done")
+    phrases = (
+        "press the {} button",
+        "push the {} button down",
+        "hit the {} button",
+        "push down on the {} button",
+        "the {} button has to be pressed",
+    )
 
     def objects_xml(self) -> str:
         """Return the buttons as MJCF elements."""
@@ -79,10 +78,6 @@ class PressButton(Task):
             found[name] = judge_press(down=down, distance=distance, reach=reach)
         return found
 
-    def wordings(self, goal: str) -> tuple[str, ...]:
-        """Return the canonical instruction for a colour, then four paraphrases."""
-        return tuple(wording.format(goal) for wording in _WORDINGS)
-
     def plan(self, world: World, goal: str, rng: Generator) -> Plan:
         """Yield the stretches that press a button from above with a closed hand."""
         top = beside(world.position(f"box_{goal}"), z=_TOP + _TIP)
@@ -94,11 +89,6 @@ class PressButton(Task):
         yield Stretch(kind="reach", legs=(above, near))
         yield Stretch(kind="act", legs=(down,))
         yield Stretch(kind="leave", legs=(above,))
-
-    def vary_colour(self, world: World, rng: Generator) -> None:
-        """Vary the shades of the buttons a little, within their colour names."""
-        for name in BUTTONS:
-            world.model.geom(f"button_{name}").rgba[:3] *= shade(rng)
 
 
 def _button(name: str) -> str:

@@ -20,13 +20,6 @@ ON = 0.02
 _HAND = 0.010
 _BEHIND = 0.08
 _AREA = ((0.38, -0.20), (0.58, 0.20))
-_WORDINGS = (
-    "push the block onto the {} mark",
-    "slide the block to the {} disc",
-    "move the block onto the {} spot without lifting it",
-    "shove the block until it is on the {} circle",
-    "push the puck to the {} mark",
-)
 
 
 def judge_push(
@@ -53,8 +46,6 @@ def judge_push(
         stage=stage,
         progress=1.0 if success else min(progress, 0.99),
         success=success,
-        held=False,
-        lifted=False,
         arrived=away <= ON,
     )
 
@@ -65,6 +56,13 @@ class PushToMark(Task):
     name = "push_to_mark"
     goals = MARKS
     stages = ("reach", "push", "leave", "done")
+    phrases = (
+        "push the block onto the {} mark",
+        "slide the block to the {} disc",
+        "move the block onto the {} spot without lifting it",
+        "shove the block until it is on the {} circle",
+        "push the puck to the {} mark",
+    )
 
     def objects_xml(self) -> str:
         """Return block and marks as MJCF elements."""
@@ -99,10 +97,6 @@ class PushToMark(Task):
             )
             for name, first in zip(MARKS, memory, strict=True)
         }
-
-    def wordings(self, goal: str) -> tuple[str, ...]:
-        """Return the canonical instruction for a mark, then four paraphrases."""
-        return tuple(wording.format(goal) for wording in _WORDINGS)
 
     def ways(self, world: World) -> NDArray[np.float64]:
         """Return the ways of the hand, (3, 2, 2) in metres, from behind the block to each mark."""

@@ -9,7 +9,7 @@ from ..moves import Plan, Transport, pick_and_place
 from ..scene import World
 from . import Memory, Task, Verdict
 from .carrying import STAGES, Target, judge_carry, read_carry
-from .objects import HALF, cube, scatter, shade
+from .objects import HALF, cube, stand
 
 CUBES = ("red", "green", "blue")
 """Colours of the cubes."""
@@ -17,13 +17,6 @@ TARGET = Target(half=HALF, edge=0.008, low=2 * HALF + 0.004, floor=1.5 * HALF, c
 """On top of another cube."""
 
 _AREA = ((0.37, -0.20), (0.58, 0.16))
-_WORDINGS = (
-    "stack the {} cube on the {} cube",
-    "put the {} block on top of the {} block",
-    "place the {} cube onto the {} one",
-    "build a tower: {} cube above, {} cube below",
-    "set the {} block down on the {} block",
-)
 
 
 class StackTwo(Task):
@@ -31,8 +24,17 @@ class StackTwo(Task):
 
     name = "stack_two"
     goals = tuple(f"{top} on {below}" for top, below in permutations(CUBES, 2))
+    between = " on "
     stages = STAGES
+    phrases = (
+        "stack the {} cube on the {} cube",
+        "put the {} block on top of the {} block",
+        "place the {} cube onto the {} one",
+        "build a tower: {} cube above, {} cube below",
+        "set the {} block down on the {} block",
+    )
     carries = 1
+    shaded = CUBES
 
     def objects_xml(self) -> str:
         """Return the cubes as MJCF elements."""
@@ -40,10 +42,7 @@ class StackTwo(Task):
 
     def reset(self, world: World, rng: Generator, goal: str) -> None:
         """Place the cubes at random, apart from each other."""
-        for name, spot in zip(
-            CUBES, scatter(rng, len(CUBES), area=_AREA, placing=self.placing), strict=True
-        ):
-            world.place(name, np.array((*spot, HALF)), float(rng.uniform(-np.pi / 4, np.pi / 4)))
+        stand(world, rng, dict.fromkeys(CUBES, HALF), area=_AREA, placing=self.placing)
 
     def judge(self, world: World, memory: Memory) -> dict[str, Verdict]:
         """Return the truth about each ordered pair."""
@@ -53,10 +52,6 @@ class StackTwo(Task):
             state = read_carry(world, hand, top, to=world.spot(below), rest=HALF)
             found[goal] = judge_carry(state, TARGET)
         return found
-
-    def wordings(self, goal: str) -> tuple[str, ...]:
-        """Return the canonical instruction for a pair, then four paraphrases."""
-        return tuple(wording.format(*goal.split(" on ")) for wording in _WORDINGS)
 
     def plan(self, world: World, goal: str, rng: Generator) -> Plan:
         """Yield the stretches that put one cube on the other."""
@@ -69,8 +64,3 @@ class StackTwo(Task):
             turn=0.0,
         )
         return pick_and_place(world, item, rng)
-
-    def vary_colour(self, world: World, rng: Generator) -> None:
-        """Vary the shades of the cubes a little, within their colour names."""
-        for name in CUBES:
-            world.model.geom(name).rgba[:3] *= shade(rng)

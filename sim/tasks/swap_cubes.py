@@ -10,7 +10,7 @@ from ..moves import Plan, Transport, pick_and_place
 from ..scene import Hand, Spot, World
 from . import Memory, Task, Verdict
 from .carrying import Target, judge_carry, read_carry
-from .objects import HALF, cube, mark, scatter, shade
+from .objects import HALF, cube, mark, scatter
 
 CUBES = ("red", "green", "blue")
 """Colours of the cubes."""
@@ -22,13 +22,6 @@ TARGET = Target(half=ON, edge=0.010, low=0.006, carry=0.12)
 _SPOTS = 4
 _FREE = 3
 _AREA = ((0.37, -0.20), (0.58, 0.20))
-_WORDINGS = (
-    "swap the {} and the {} cube",
-    "exchange the {} block and the {} block",
-    "make the {} cube and the {} cube trade places",
-    "put the {} cube where the {} cube is and the other way round",
-    "switch the places of the {} and the {} cube",
-)
 
 
 def moves_left(places: dict[str, int], homes: dict[str, int]) -> tuple[tuple[str, int], ...]:
@@ -59,7 +52,16 @@ class SwapCubes(Task):
     name = "swap_cubes"
     goals = tuple(f"{a} and {b}" for a, b in combinations(CUBES, 2))
     stages = ("set aside", "first over", "second over", "leave", "done")
+    phrases = (
+        "swap the {} and the {} cube",
+        "exchange the {} block and the {} block",
+        "make the {} cube and the {} cube trade places",
+        "put the {} cube where the {} cube is and the other way round",
+        "switch the places of the {} and the {} cube",
+    )
     carries = 3
+    shaded = CUBES
+    between = " and "
 
     def objects_xml(self) -> str:
         """Return cubes and marks as MJCF elements."""
@@ -113,10 +115,6 @@ class SwapCubes(Task):
             arrived=not lost,
         )
 
-    def wordings(self, goal: str) -> tuple[str, ...]:
-        """Return the canonical instruction for a pair, then four paraphrases."""
-        return tuple(wording.format(*goal.split(" and ")) for wording in _WORDINGS)
-
     def plan(self, world: World, goal: str, rng: Generator) -> Plan:
         """Yield the moves that are left, from wherever the cubes are now."""
         homes = {name: CUBES.index(name) for name in goal.split(" and ")}
@@ -128,11 +126,6 @@ class SwapCubes(Task):
                 cruise=float(rng.uniform(0.13, 0.18)),
             )
             yield from pick_and_place(world, item, rng)
-
-    def vary_colour(self, world: World, rng: Generator) -> None:
-        """Vary the shades of the cubes a little, within their colour names."""
-        for name in CUBES:
-            world.model.geom(name).rgba[:3] *= shade(rng)
 
 
 def _mark(world: World, number: int) -> Spot:
