@@ -64,8 +64,10 @@ def write_physics(world: Simulated, state: NDArray[np.float64]) -> None:
     """Set MuJoCo's integration state of a world, and what is derived from it."""
     import mujoco
 
-    mujoco.mj_setState(world.model, world.data, state, mujoco.mjtState.mjSTATE_INTEGRATION)
+    spec = mujoco.mjtState.mjSTATE_INTEGRATION
+    mujoco.mj_setState(world.model, world.data, state, spec)
     mujoco.mj_forward(world.model, world.data)
+    mujoco.mj_setState(world.model, world.data, state, spec)  # MuJoCo 3.3.0 moves the warm start
 
 
 def read_varied(world: Simulated, names: Sequence[str] = VARIED) -> dict[str, NDArray[Any]]:
