@@ -40,10 +40,10 @@ class TabletopEnv(gym.Env[Observation, NDArray[np.float32]]):
     Observation: ``{"pixels": {view: uint8 (S, S, 3)}, "agent_pos": float32 (n,)}``, without
     ``pixels`` if they are turned off. Reward: 1 at the step that reaches success for the first
     time, else 0. ``info`` holds ``is_success``, ``stage``, ``stage_name``, ``progress`` (raw,
-    of the goal in the instruction), ``goals`` (the same of every goal, in the order of
-    ``task.goals``), ``failure_mode``, ``onset`` (step at which that began, or -1), ``goal``,
-    ``pixels_age`` (steps since the images were drawn) and ``rejected`` (why the action was not
-    carried out; empty if it was).
+    of the goal in the instruction), ``progress_latched`` (the highest so far: monotone),
+    ``goals`` (raw, of every goal, in the order of ``task.goals``), ``failure_mode``, ``onset``
+    (step at which that began, or -1), ``goal``, ``pixels_age`` (steps since the images were drawn)
+    and ``rejected`` (why the action was not carried out; empty if it was).
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": FPS}  # noqa: RUF012 (Gymnasium's)
@@ -287,6 +287,7 @@ class TabletopEnv(gym.Env[Observation, NDArray[np.float32]]):
             "stage": own.stage,
             "stage_name": self.rules.stages[own.stage],
             "progress": own.progress,
+            "progress_latched": self._monitor.highest,
             "goals": np.array([self.verdicts[name].progress for name in self.rules.goals]),
             "failure_mode": self._monitor.mode,
             "onset": self._monitor.onset,

@@ -144,6 +144,7 @@ class ForeignEnv(gym.Env[Observation, NDArray[Any]]):
             "stage": int(self._succeeded),
             "stage_name": self.rules.stages[int(self._succeeded)],
             "progress": progress,
+            "progress_latched": progress,
             "goals": np.array([progress]),
             "failure_mode": "none",
             "onset": -1,

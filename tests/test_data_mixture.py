@@ -4,11 +4,15 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from conftest import grey, write_dataset
+from test_data_batches import CALM, LENGTH, PERIOD, episodes_of_prefixes, goal, keys, plans
 
+from data.batches import Known, PairSampler, SamplingConfig
+from data.goals import Goal
 from data.lerobot_dataset import open_dataset
 from data.mixture import MixedFrames, Mixture
 from data.train import Train
@@ -119,3 +123,51 @@ def drop_camera(root: Path) -> None:
     from conftest import data_file, rewrite
 
     rewrite(data_file(root), lambda table: table.drop_columns(["observation.images.wrist"]))
+
+
+def mixed(goals: dict[int, tuple[Goal, ...]], **changes: Any) -> PairSampler:
+    """Return a sampler of two datasets: episodes below 10 have one view, the others both."""
+    known = {
+        number: Known(
+            goals=several,
+            usable=np.arange(LENGTH),
+            period=PERIOD,
+            present=np.array([True, number >= 10]),
+            source=int(number >= 10),
+            chance=9.0 if number >= 10 else 1.0,
+        )
+        for number, several in goals.items()
+    }
+    sizes = {"episodes": 1, "frames": 4, "prefixes": 4, "pairs": 4}
+    return PairSampler(known, SamplingConfig(**(sizes | CALM | changes)))
+
+
+def test_references_never_come_from_another_dataset() -> None:
+    same_words = {number: (goal("bin"),) for number in (0, 1, 10, 11)}
+    for plan in plans(mixed(same_words, swap=1.0), 30):
+        name = keys(plan)
+        own = episodes_of_prefixes(plan)[0] >= 10
+        shown = {name[number] for number in (*plan.start, *plan.goal)}
+        assert {key[0] >= 10 for key in shown if key} == {own}
+
+
+def test_at_least_one_view_that_the_episode_has_is_shown() -> None:
+    for plan in plans(mixed({0: (goal("bin"),)}, drop_views=0.9), 30):
+        assert all(visible[0] for visible in plan.visible)
+
+
+def test_datasets_are_drawn_by_their_chances() -> None:
+    four = {number: (goal("bin"),) for number in (0, 1, 10, 11)}
+    drawn = [episodes_of_prefixes(plan)[0] >= 10 for plan in plans(mixed(four, prefixes=1), 400)]
+    assert np.mean(drawn) == pytest.approx(0.9, abs=0.05)
+
+
+def test_the_same_goal_in_other_words_is_not_foreign() -> None:
+    one = replace(goal("put it in the bin"), instructions=("put it in the bin", "bin it"))
+    same = replace(goal("bin it"), instructions=("bin it", "into the bin with it"))
+    drawn = mixed({0: (one,), 10: (same,), 11: (goal("press the button"),)})
+    assert drawn.foreign == {
+        0: ["press the button"],
+        10: ["press the button"],
+        11: ["bin it", "put it in the bin"],
+    }

@@ -185,3 +185,13 @@ def test_fingers_that_meet_without_a_cube_have_missed() -> None:
     assert monitor.update(4, IDLE | {"red": verdict(0.3, held=True)}, 0.04) == "missed_grasp"
     taken = IDLE | {"red": verdict(0.4, held=True, lifted=True)}
     assert monitor.update(5, taken, 0.04) == "none"
+
+
+def test_what_was_reached_stays_reached_in_the_latched_progress() -> None:
+    monitor = FailureMonitor("red", IDLE)
+    assert monitor.highest == 0.0
+    found = []
+    for progress in (0.2, 0.6, 0.1, 0.7):
+        monitor.update(1, IDLE | {"red": verdict(progress), "blue": verdict(0.9)}, 0.08)
+        found.append(monitor.highest)
+    assert found == [0.2, 0.6, 0.6, 0.7]

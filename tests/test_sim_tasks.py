@@ -49,6 +49,8 @@ def test_the_expert_reaches_every_stage_and_progress_ends_at_1(env: TabletopEnv)
         assert progress[0] < 0.08
         assert infos[-1]["is_success"]
         assert progress[-1] == 1.0
+        latched = [info["progress_latched"] for info in infos]
+        assert latched == np.maximum.accumulate(progress).tolist()
         assert infos[-1]["failure_mode"] == "none"
         seen = {info["stage"] for info in infos}
         assert max(seen) == len(env.rules.stages) - 1

@@ -233,6 +233,7 @@ class MetaWorldEnv(gym.Env[Observation, NDArray[np.float32]]):
             "stage": own.stage,
             "stage_name": self.rules.stages[own.stage],
             "progress": own.progress,
+            "progress_latched": self._monitor.highest,
             "goals": np.array([own.progress]),
             "failure_mode": self._monitor.mode,
             "onset": self._monitor.onset,

@@ -1,4 +1,4 @@
-"""What went wrong so far in an episode, from the truth at each step."""
+"""What went wrong so far in an episode, and how far it got, from the truth at each step."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -22,6 +22,8 @@ class FailureMonitor:
         """
         self._goal, self._grasps, self._carried = goal, grasps, False
         self._there = {name for name, verdict in start.items() if verdict.arrived}
+        self.highest = start[goal].progress
+        """The highest progress so far: raw progress falls when work is undone, this does not."""
         self.mode: FailureMode = "none"
         """The failure there is now."""
         self.onset = -1
@@ -30,6 +32,7 @@ class FailureMonitor:
     def update(self, step: int, verdicts: Mapping[str, Verdict], jaw: float) -> FailureMode:
         """Take in the truth after a step, with the jaw's width in metres; return the mode."""
         own = verdicts[self._goal]
+        self.highest = max(self.highest, own.progress)
         self._carried |= own.held and own.lifted
         settled = own.arrived and (self._carried or self._goal not in self._there)
         if own.success or (own.held and own.lifted):
