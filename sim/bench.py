@@ -39,9 +39,9 @@ class BenchSim:
     """Task that is played."""
     image_size: int = 128
     """Width and height of the three views in pixels."""
-    steps: int = 60
+    steps: int = 20
     """Steps of each part in a round."""
-    repeats: int = 7
+    repeats: int = 25
     """Rounds."""
     envs: int = 4
     """Environments in each process of the vector environment."""
