@@ -2,30 +2,29 @@
 
 import json
 import math
-from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import asdict
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from robo_reward.checkpoint import ModelConfig, build, save
 from robo_reward.console import RunLog, progress_bar
-from robo_reward.errors import DatasetError, InputError, OutputError
+from robo_reward.errors import DatasetError, OutputError
 from robo_reward.model import Model, ModelSettings, query_stride
-from robo_reward.protocols import References, Views
 from robo_reward.tracker import TrackerSettings
 from robo_reward.training import STATE, Trainer
 
 from .batches import Known, PairSampler, pack
-from .evaluate import Case, Judged, calibrate, judge, success_auroc, summary
-from .goals import Goal, episode_goals
+from .evaluate import Judged, calibrate, judge, success_auroc, summary
+from .goals import episode_goals
 from .lerobot_dataset import open_dataset
 from .mixture import MixedFrames, Mixture
 from .resuming import LOG, check_output, check_same_run, forget, identity
-from .split import parse_withheld, usable_frames
+from .split import usable_frames
+from .validating import Split, Validation
 
 if TYPE_CHECKING:
     from .train import Train
@@ -47,13 +46,8 @@ class TrainingRun:
         self.chances = self.dataset.chances(command.weights)
         self.episodes = [self.dataset.episode(i) for i in range(len(self.dataset))]
         self.goals = [episode_goals(episode, budget=command.budget) for episode in self.episodes]
-        count = len(self.episodes)
-        self.training, self.validation = self.dataset.split(command.validation, command.seed)
-        self.withheld = [parse_withheld(text) for text in command.withhold]
-        for block in self.withheld:
-            if block.episode >= count:
-                raise InputError(f"--withhold names episode {block.episode}; there are {count}")
-            usable_frames(self.episodes[block.episode].length, [block])
+        halves = self.dataset.split(command.validation, command.seed)
+        self.split = Split.draw(self.episodes, halves, command.withhold)
         self.settings = ModelSettings(
             image_size=command.backbone.image_size,
             history=command.backbone.history,
@@ -72,7 +66,8 @@ class TrainingRun:
         pairs = batch.episodes * batch.prefixes * batch.pairs
         parameters = sum(p.numel() for p in build(self.command.backbone).parameters())
         lines = [
-            f"{len(self.training)} episodes to train on, {len(self.validation)} to validate; "
+            f"{len(self.split.training)} episodes to train on, {len(self.split.validation)} to "
+            f"validate; "
             f"{frames} frames of {', '.join(self.dataset.views)}",
             f"{parameters / 1e6:.1f} M parameters, {self.command.training.steps} steps of {pairs} "
             f"pairs; frame cache {bytes_needed / 1e9:.2f} GB in {self.command.cache}",
@@ -82,23 +77,18 @@ class TrainingRun:
     def _reservations(self) -> list[str]:
         """Return what the figures and labels of this run cannot tell, a line each."""
         lines = []
-        if not self.validation and not self.withheld:
+        if not self.split.judged():
             lines.append("no validation: confidence stays uncalibrated (NaN), best = last")
-        own = [n for n in self._validating() if self._shown(n) == n]
+        own = self.validation.flattered()
         if own:
             lines.append(
-                f"validation: {len(own)} episodes see their own last frame as the goal, since no "
+                f"validation: {own} episodes see their own last frame as the goal, since no "
                 "other training episode of their task succeeds: their figures flatter"
             )
-        goals = [goal for number in self.training for goal in self.goals[number]]
+        goals = [goal for number in self.split.training for goal in self.goals[number]]
         if len({goal.instructions[0] for goal in goals}) == 1:
             lines.append("match: only one goal in this data, so match_prob says nothing")
         return lines
-
-    def _validating(self) -> list[int]:
-        """Return the episodes that validation judges, whole or in part."""
-        parts = {block.episode for block in self.withheld} & set(self.training)
-        return self.validation + sorted(parts)
 
     def train(self) -> str:
         """Train to the end and return where the model is and what it reached.
@@ -147,7 +137,7 @@ class TrainingRun:
     ) -> dict[str, float]:
         """Validate, write last/ and the run's state, and best/ if it is the best so far."""
         model = Model(trainer.network, self.settings, fingerprint="")
-        judged = judge(model, self.cases)
+        judged = judge(model, self.validation.cases())
         metrics, tracker = self._validated(judged)
         log.write(step=trainer.done, validation=metrics)
         out = self.command.out
@@ -187,15 +177,14 @@ class TrainingRun:
     @cached_property
     def sampler(self) -> PairSampler:
         """Draws the pairs of the training episodes."""
-        known = {number: self._known(number) for number in self.training}
+        known = {number: self._known(number) for number in self.split.training}
         return PairSampler(known, self.command.sampling, history=self.settings.history)
 
     def _known(self, number: int) -> Known:
         episode, source = self.episodes[number], self.dataset.source(number)
-        blocks = [block for block in self.withheld if block.episode == number]
         return Known(
             goals=self.goals[number],
-            usable=usable_frames(episode.length, blocks),
+            usable=usable_frames(episode.length, self.split.blocks(number)),
             period=query_stride(self.command.query_period, episode.fps),
             present=self.frames.present(number),
             source=source,
@@ -209,72 +198,9 @@ class TrainingRun:
         return MixedFrames(self.dataset, self.command.cache, size=size, cap_gb=cap)
 
     @cached_property
-    def cases(self) -> list[Case]:
-        """What validation judges: episodes kept back, and frames withheld from training."""
-        blocks: dict[int, Any] = {}
-        for block in self.withheld:
-            blocks.setdefault(block.episode, []).append(block)
-        whole = [self._case(n, self.goals[n][0], slice(None)) for n in self.validation]
-        parts = [
-            self._case(
-                n, self.goals[n][0], np.concatenate([np.arange(b.start, b.stop) for b in bs])
-            )
-            for n, bs in blocks.items()
-            if n in self.training
-        ]
-        return whole + parts
-
-    def _case(self, number: int, goal: Goal, compared: Any) -> Case:
-        """Return the case of an episode; only the ``compared`` frames have their truth told."""
-        episode = self.episodes[number]
-        truth = np.full(episode.length, np.nan)
-        truth[compared] = goal.progress[compared]
-        done = np.full(episode.length, np.nan)
-        done[compared] = goal.success[compared]
-        return Case(
-            name=f"episode {number}",
-            instruction=episode.instructions[0],
-            references=self._references(number),
-            frames=self._reader(number),
-            fps=episode.fps,
-            truth=truth,
-            done=done,
-            match=goal.match,
-            clean=bool(episode.outcome),
-        )
-
-    def _references(self, number: int) -> References:
-        """Return the ends of the episode that is shown; without one the own start alone."""
-        shown = self._shown(number)
-        if shown is None:
-            return References(start=self._view(number, 0))
-        return References(start=self._view(shown, 0), goal=self._view(shown, -1))
-
-    def _shown(self, number: int) -> int | None:
-        """Return the first training success of the same task, else the episode itself if it is."""
-        for other in (*(n for n in self.training if n != number), number):
-            if self.episodes[other].outcome and self._task(other) == self._task(number):
-                return other
-        return None
-
-    def _task(self, number: int) -> tuple[int, str]:
-        """Return what tells whether two episodes do the same before the same cameras."""
-        return self.dataset.source(number), self.episodes[number].instructions[0]
-
-    def _view(self, number: int, frame: int) -> Views:
-        frame = frame % self.episodes[number].length
-        return next(iter(self._views(number, [frame])))
-
-    def _reader(self, number: int) -> Callable[[int], Iterator[Views]]:
-        length = self.episodes[number].length
-        return lambda every: self._views(number, list(range(0, length, every)))
-
-    def _views(self, number: int, frames: list[int]) -> Iterator[Views]:
-        there = self.frames.present(number)
-        for frame in frames:
-            pixels = self.frames.read(number, [frame])[0]
-            shown = zip(self.dataset.views, pixels, there, strict=True)
-            yield {name: image for name, image, present in shown if present}
+    def validation(self) -> Validation:
+        """What validation judges."""
+        return Validation(self.dataset, self.episodes, self.goals, self.split, self.frames)
 
     def _fill_cache(self) -> None:
         with progress_bar("decode", len(self.episodes), "episodes") as bar:
@@ -288,7 +214,7 @@ class TrainingRun:
         return {name: math.nan if value is None else value for name, value in stored.items()}
 
     def _check_learnable(self) -> None:
-        known = [n for n in self.training if not np.isnan(self.goals[n][0].progress).all()]
+        known = [n for n in self.split.training if not np.isnan(self.goals[n][0].progress).all()]
         if not known:
             told = " ".join(self.command.dataset)
             raise DatasetError(
