@@ -10,6 +10,8 @@ from robo_reward.errors import CheckpointError, InputError, OutputError
 from .places import try_out
 
 if TYPE_CHECKING:
+    from robo_reward.network import ProgressNetwork
+
     from .episodes import EpisodeDataset
     from .train import Train
 
@@ -51,8 +53,30 @@ def check_output(out: Path, *, resume: bool, overwrite: bool) -> None:
     try_out(out)
 
 
+def first_network(command: "Train") -> "ProgressNetwork":
+    """Return the network that training begins with.
+
+    Raises:
+        CheckpointError: If the model to begin with cannot be read.
+        InputError: If it has another shape than was asked for.
+    """
+    from robo_reward.checkpoint import build, load, read_model_config
+
+    if command.start is None:
+        return build(command.backbone)
+    shape = read_model_config(command.start).backbone
+    if shape != command.backbone:
+        raise InputError(
+            f"--start {command.start} has the shape {shape}, which is not what was asked for; "
+            "repeat the flags of its training"
+        )
+    return load(command.start).network
+
+
 def identity(command: "Train", dataset: "EpisodeDataset") -> dict[str, Any]:
     """Return what a run and the one that resumes it must share, beside the training settings."""
+    from robo_reward.checkpoint import read_config, resolve
+
     return {
         "dataset_fingerprint": dataset.fingerprint,
         "views": list(dataset.views),
@@ -62,6 +86,7 @@ def identity(command: "Train", dataset: "EpisodeDataset") -> dict[str, Any]:
         "query_period": command.query_period,
         "budget": command.budget,
         "weights": list(command.weights),
+        "start": command.start and read_config(resolve(command.start))["weights_sha256"],
         "sampling": asdict(command.sampling),
         "shape": asdict(command.backbone),
     }

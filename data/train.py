@@ -29,6 +29,8 @@ class Train:
     """Shares of the datasets in the episodes drawn, one each; none: as many as each has."""
     views: tuple[str, ...] = ()
     """Cameras to train on, of each dataset; none: all that it has."""
+    start: Path | None = None
+    """Model whose weights training begins with, instead of random ones."""
     seed: int = 0
     """Seed of weights, split and every draw."""
     validation: float = 0.1

@@ -22,7 +22,7 @@ from .evaluate import Judged, calibrate, judge, success_auroc, summary
 from .goals import episode_goals
 from .lerobot_dataset import open_dataset
 from .mixture import MixedFrames, Mixture
-from .resuming import LOG, check_output, check_same_run, forget, identity
+from .resuming import LOG, check_output, check_same_run, first_network, forget, identity
 from .split import usable_frames
 from .validating import Split, Validation
 
@@ -98,12 +98,12 @@ class TrainingRun:
         """
         command = self.command
         torch.manual_seed(command.seed)
-        trainer = Trainer(build(command.backbone), command.training, seed=command.seed)
+        trainer = Trainer(first_network(command), command.training, seed=command.seed)
         if torch.cuda.is_available():
             trainer.network.cuda()
         if command.resume and (command.out / STATE).is_file():
             trainer.restore(command.out)
-        self._fill_cache()
+        self.fill_cache()
         try:
             if command.overwrite:
                 forget(command.out)
@@ -202,7 +202,8 @@ class TrainingRun:
         """What validation judges."""
         return Validation(self.dataset, self.episodes, self.goals, self.split, self.frames)
 
-    def _fill_cache(self) -> None:
+    def fill_cache(self) -> None:
+        """Decode what is not cached yet."""
         with progress_bar("decode", len(self.episodes), "episodes") as bar:
             self.frames.fill(bar)
 

@@ -48,8 +48,11 @@ class Split:
 
     def judged(self) -> list[int]:
         """Return the episodes that validation judges: whole ones, then those in part."""
-        parts = {block.episode for block in self.withheld} & set(self.training)
-        return self.validation + sorted(parts)
+        return self.validation + self.judged_in_part()
+
+    def judged_in_part(self) -> list[int]:
+        """Return the episodes that are learned but for what is withheld of them."""
+        return sorted({block.episode for block in self.withheld} & set(self.training))
 
 
 class Validation:

@@ -112,6 +112,16 @@ def load(directory: str | Path, *, device: str | None = None) -> Model:
     return Model(network, config.settings, fingerprint=_fingerprint(stored))
 
 
+def read_model_config(directory: str | Path) -> ModelConfig:
+    """Return all about a model but its weights.
+
+    Raises:
+        CheckpointError: If it is absent, damaged or of another version.
+    """
+    place = resolve(Path(directory))
+    return _parse(place, read_config(place))
+
+
 def resolve(directory: Path) -> Path:
     """Return the checkpoint directory that ``directory`` is, or whose training run it is.
 
