@@ -5,6 +5,7 @@ import math
 from contextlib import closing
 from dataclasses import asdict
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -169,6 +170,12 @@ class TrainingRun:
             training={
                 **identity(self.command, self.dataset),
                 "step": step,
+                "datasets": [Path(source).name for source in self.command.dataset],
+                "episodes": {
+                    "training": len(self.split.training),
+                    "validation": len(self.split.validation),
+                },
+                "limits": self._reservations(),
                 "validation": metrics,
                 "instructions": sorted({episode.instructions[0] for episode in self.episodes}),
             },

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .calibration import Calibration
+from .card import CARD, model_card
 from .compact import Compact
 from .config import CompactConfig
 from .errors import CheckpointError
@@ -35,7 +36,7 @@ class ModelConfig:
     settings: ModelSettings
     """How it is used."""
     training: dict[str, Any] = field(default_factory=dict)
-    """What it was trained on and how well it did: for people, not read by code."""
+    """What it was trained on and how well it did: for people, see `card`; not read by code."""
 
 
 def build(backbone: CompactConfig) -> ProgressNetwork:
@@ -70,7 +71,9 @@ def save(directory: Path, network: ProgressNetwork, config: ModelConfig) -> str:
     for path in directory.glob("model-*.safetensors"):
         if path != kept:
             path.unlink()
-    return _fingerprint(stored)
+    fingerprint = _fingerprint(stored)
+    write_atomically(directory / CARD, model_card(directory.name, fingerprint, stored).encode())
+    return fingerprint
 
 
 def weights_file(directory: Path, digest: str) -> Path:
@@ -84,7 +87,8 @@ def remove(directory: Path) -> None:
     Raises:
         OSError: If a file cannot be removed.
     """
-    (directory / CONFIG).unlink(missing_ok=True)
+    for name in (CONFIG, CARD):
+        (directory / name).unlink(missing_ok=True)
     for path in directory.glob("model-*.safetensors"):
         path.unlink()
     if directory.is_dir() and not any(directory.iterdir()):

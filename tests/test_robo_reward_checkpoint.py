@@ -15,6 +15,7 @@ from safetensors.torch import save as to_bytes
 import robo_reward
 from robo_reward import checkpoint
 from robo_reward.calibration import Calibration
+from robo_reward.card import CARD
 from robo_reward.checkpoint import CONFIG, ModelConfig, load, read_config, resolve, save
 from robo_reward.errors import CheckpointError
 from robo_reward.model import ModelSettings
@@ -101,7 +102,7 @@ def test_a_figure_that_is_no_number_is_stored_as_null(place: Path) -> None:
 
 def test_saving_again_replaces_and_leaves_nothing_else(place: Path) -> None:
     save(place, tiny.network(seed=1), CONFIGURED)
-    assert sorted(place.iterdir()) == [place / CONFIG, weights(place)]
+    assert set(place.iterdir()) == {place / CARD, place / CONFIG, weights(place)}
     got = load(place).network.state_dict()["hop_heads.0.weight"]
     assert torch.equal(got, tiny.network(seed=1).state_dict()["hop_heads.0.weight"])
 
@@ -123,7 +124,7 @@ def test_a_save_that_is_killed_before_the_configuration_leaves_the_old_model(
             save(place, tiny.network(seed=1), CONFIGURED)
     assert load(place).fingerprint == before
     save(place, tiny.network(seed=1), CONFIGURED)
-    assert sorted(place.iterdir()) == [place / CONFIG, weights(place)]
+    assert set(place.iterdir()) == {place / CARD, place / CONFIG, weights(place)}
 
 
 def test_a_removed_checkpoint_leaves_what_is_not_its_own(place: Path) -> None:
