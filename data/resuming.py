@@ -85,6 +85,7 @@ def identity(command: "Train", dataset: "EpisodeDataset") -> dict[str, Any]:
         "withhold": list(command.withhold),
         "query_period": command.query_period,
         "budget": command.budget,
+        "unannotated": command.unannotated,
         "weights": list(command.weights),
         "start": command.start and read_config(resolve(command.start))["weights_sha256"],
         "sampling": asdict(command.sampling),

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -12,6 +12,8 @@ from robo_reward.errors import InputError
 from robo_reward.targets import Budget
 
 from .batches import SamplingConfig
+
+type Unannotated = Literal["segments", "time"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +44,9 @@ class Train:
     """Seconds between the frames that the model is asked about."""
     budget: Budget = "stepwise"
     """How annotated subtasks share the whole: equally, or by their length within bounds."""
+    unannotated: Unannotated = "segments"
+    """How successes without annotation or truth are taken to progress: by what changes in the
+    images, within segments that are found in them, or by the clock."""
     evaluate_every: int = 300
     """Steps between validations; each may renew the best checkpoint."""
     cache: Path = Path("outputs/cache")

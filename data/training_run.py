@@ -24,6 +24,7 @@ from .goals import episode_goals
 from .lerobot_dataset import open_dataset
 from .mixture import MixedFrames, Mixture
 from .resuming import LOG, check_output, check_same_run, first_network, forget, identity
+from .segmenting import by_change, is_unannotated, small_grey
 from .split import usable_frames
 from .validating import Split, Validation
 
@@ -75,11 +76,23 @@ class TrainingRun:
         ]
         return "\n".join(lines + self._reservations())
 
+    def _unannotated(self) -> list[int]:
+        """Return the episodes whose progress is found in their images."""
+        if self.command.unannotated == "time":
+            return []
+        return [n for n, episode in enumerate(self.episodes) if is_unannotated(episode)]
+
     def _reservations(self) -> list[str]:
         """Return what the figures and labels of this run cannot tell, a line each."""
         lines = []
         if not self.split.judged():
             lines.append("no validation: confidence stays uncalibrated (NaN), best = last")
+        found = len(self._unannotated())
+        if found:
+            lines.append(
+                f"{found} successes have no annotation: their progress is taken from what changes "
+                "in the images (--unannotated time: from the clock)"
+            )
         own = self.validation.flattered()
         if own:
             lines.append(
@@ -210,9 +223,12 @@ class TrainingRun:
         return Validation(self.dataset, self.episodes, self.goals, self.split, self.frames)
 
     def fill_cache(self) -> None:
-        """Decode what is not cached yet."""
+        """Decode what is not cached yet, and find the progress that only images can tell."""
         with progress_bar("decode", len(self.episodes), "episodes") as bar:
             self.frames.fill(bar)
+        for number in self._unannotated():
+            grey = small_grey(self.frames, number, self.episodes[number].length)
+            self.goals[number] = (by_change(self.goals[number][0], grey),)
 
     def _best_so_far(self) -> dict[str, float]:
         path = self.command.out / "best" / "config.json"
