@@ -1,6 +1,7 @@
 """Shapes and settings of network and training; free of torch, so that ``--help`` is quick."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from .errors import InputError
 
@@ -40,6 +41,32 @@ class CompactConfig:
             raise InputError(f"width {self.width} must be a multiple of heads {self.heads}")
         if self.image_size < 16 or self.history < 0:
             raise InputError("image_size must be at least 16 and history at least 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class HfConfig:
+    """A pretrained vision-language model as the backbone, and how it is trained."""
+
+    base: str = ""
+    """Directory or hub id of a Qwen3-VL, Qwen2.5-VL or SmolVLM."""
+    image_size: int = 224
+    """Side of the square images, in pixels; a multiple of the model's own unit (Qwen3-VL: 32)."""
+    history: int = 0
+    """Earlier queries shown beside before and after; cyclic tasks need some."""
+    text_tokens: int = 64
+    """Tokens of an instruction at most; what comes after is dropped."""
+    train_vision: bool = False
+    """Train the vision tower too, all its weights."""
+    dtype: Literal["bf16", "fp32"] = "bf16"
+    """Matrices that are not trained, and every product of matrices; all sums stay in float32."""
+    gradient_checkpointing: bool = True
+    """Compute activations again in the backward pass: slower, and far less memory."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be."""
+        at_least(1, "image_size", self.image_size)
+        at_least(0, "history", self.history)
+        at_least(1, "text_tokens", self.text_tokens)
 
 
 @dataclass(frozen=True, kw_only=True)

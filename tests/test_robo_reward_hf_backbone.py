@@ -1,0 +1,210 @@
+"""The hf backbone keeps the promises of `Backbone`, and is the plain model read more cleverly."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tiny_vlm import MARKS, make_tiny_vlm
+from torch import Tensor
+
+from robo_reward.config import HfConfig
+from robo_reward.errors import InputError
+from robo_reward.hf.backbone import HfBackbone
+from robo_reward.hf.loading import read_facts, read_model
+from robo_reward.hf.prompt import RULES
+from robo_reward.protocols import Panel
+from robo_reward.testing import check_backbone
+
+SIZE = 32
+TEXT = "pick up the red cube and put it in the bin"
+type Maker = Callable[..., HfBackbone]
+
+
+@pytest.fixture(scope="module")
+def make(tmp_path_factory: pytest.TempPathFactory, one_thread: None) -> Maker:
+    """Make backbones over tiny models; the files of a family are written once."""
+
+    @cache
+    def place(family: str) -> Path:
+        return make_tiny_vlm(tmp_path_factory.mktemp("vlm") / family, family, scale=4.0)
+
+    def made(family: str = "qwen3_vl", **settings: Any) -> HfBackbone:
+        told = {"image_size": SIZE, "dtype": "fp32", **settings}
+        config = HfConfig(base=str(place(family)), **told)
+        torch.manual_seed(0)
+        return HfBackbone(config, read_facts(config.base), read_model(config.base)).eval()
+
+    return made
+
+
+@pytest.mark.parametrize("family", MARKS)
+@pytest.mark.parametrize("history", [0, 2])
+def test_every_family_keeps_the_promises(make: Maker, family: str, history: int) -> None:
+    check_backbone(make(family, history=history), image_size=SIZE, history=history)
+
+
+def pixels(count: int, size: int = SIZE, seed: int = 0) -> Tensor:
+    rng = np.random.default_rng(seed)
+    return torch.from_numpy(rng.integers(0, 256, size=(count, size, size, 3), dtype=np.uint8))
+
+
+def panel(tokens: Tensor) -> Panel:
+    """All of them there; (B, G, V, K, W)."""
+    return Panel(tokens=tokens, there=torch.ones(tokens.shape[:3]) > 0)
+
+
+def processed(made: HfBackbone, images: Tensor) -> dict[str, Tensor]:
+    """What the model's own processor makes of images."""
+    from transformers import AutoImageProcessor
+
+    processor = AutoImageProcessor.from_pretrained(made.config.base)
+    whole = {"do_image_splitting": False, "max_image_size": {"longest_edge": images.shape[1]}}
+    smol = whole if made.facts.family.name == "smolvlm" else {}
+    told = processor(list(images.numpy()), return_tensors="pt", do_resize=False, **smol)
+    kept = ("pixel_values", "image_grid_thw", "pixel_attention_mask")
+    return {name: told[name] for name in kept if name in told}
+
+
+@pytest.mark.parametrize("family", MARKS)
+def test_tokens_are_those_of_the_model_with_its_own_processor(make: Maker, family: str) -> None:
+    made, images = make(family), pixels(3)
+    with torch.inference_mode():
+        told: Any = made.model
+        seen = told.get_image_features(**processed(made, images), return_dict=True)
+        levels = [seen.pooler_output, *(getattr(seen, "deepstack_features", None) or [])]
+        whole = [torch.cat(tuple(level)).reshape(3, 4, -1) for level in levels]
+        assert (torch.cat(whole, dim=-1) - made.encode(images)).abs().max() < 1e-5
+
+
+def whole_prompt(made: HfBackbone, text: str, images: Tensor) -> Tensor:
+    """Slots of one query as the plain model gives them: no cache, the whole prompt at once.
+
+    Args:
+        made: The backbone.
+        text: The instruction.
+        images: Two views, each with start, goal, before, after: (2, 4, S, S, 3).
+    """
+    model: Any = made.model
+    words, image = made.words, model.config.image_token_id
+    numbers = [*words(RULES, 999), *words(text, 99)]
+    shown = []
+
+    def show(view: int, role: int, told: str) -> None:
+        said = [*words("\n", 9), *words(("front", "wrist")[view], 9), *words(f" {told}: ", 99)]
+        side = images.shape[2] // 16
+        numbers.extend([*said, *words.opening, *[image] * side**2, *words.closing])
+        shown.append(images[view, role])
+
+    for view in range(2):
+        show(view, 0, "at the start")
+        show(view, 1, "at the goal")
+    for role, told in ((2, "before"), (3, "after")):
+        for view in range(2):
+            show(view, role, told)
+    ids = torch.tensor([[*numbers, 1, 1, 1, 1, 1]])
+    embedded = model.get_input_embeddings()(ids)
+    embedded = torch.cat([embedded[:, :-5], made.slots[None]], dim=1)
+    given = processed(made, torch.stack(shown))
+    if made.facts.family.rows_and_columns:
+        kinds = (ids == image).int()
+        grid = given["image_grid_thw"]
+        positions, _ = model.get_rope_index(ids, mm_token_type_ids=kinds, image_grid_thw=grid)
+        given["position_ids"] = positions
+    states = model(inputs_embeds=embedded, use_cache=False, **given).last_hidden_state
+    return made.read_out(states[:, -5:])
+
+
+@pytest.mark.parametrize("family", MARKS)
+def test_cached_and_packed_reading_is_the_whole_prompt_at_once(make: Maker, family: str) -> None:
+    made, texts = make(family), ("open the drawer", TEXT)
+    images = pixels(12).view(2, 6, SIZE, SIZE, 3)  # two views of start, goal and four moments
+    with torch.inference_mode():
+        tokens = made.encode(images.flatten(0, 1)).unflatten(0, (2, 6)).transpose(0, 1)
+        ends = torch.stack([tokens[:2], tokens[:2]])
+        prefix = made.prefix(texts, ("front", "wrist"), panel(ends))
+        moments = [(2, 3), (3, 4), (4, 5), (2, 5)]
+        queries = torch.stack([tokens[list(pair)] for pair in moments])
+        index = torch.tensor([0, 1, 1, 0])
+        slots = made.read(prefix, index, panel(queries))
+        for row, (pair, text) in enumerate(zip(moments, index.tolist(), strict=True)):
+            expected = whole_prompt(made, texts[text], images[:, [0, 1, *pair]])
+            assert (slots[row] - expected[0]).abs().max() < 1e-5
+
+
+def asked(made: HfBackbone, text: str, names: tuple[str, ...] = ("front", "wrist")) -> Tensor:
+    """Slots of one query on random images."""
+    with torch.inference_mode():
+        tokens = made.encode(pixels(8)).unflatten(0, (1, 2, 4)).transpose(2, 1)
+        prefix = made.prefix([text], names, panel(tokens[:, :2]))
+        return made.read(prefix, torch.tensor([0]), panel(tokens[:, 2:]))
+
+
+def test_words_names_and_pictures_all_tell(make: Maker) -> None:
+    made = make()
+    first = asked(made, "open the drawer")
+    assert (asked(made, "close the drawer") - first).abs().max() > 1e-2
+    assert (asked(made, "open the drawer", ("front", "side")) - first).abs().max() > 1e-2
+    assert (asked(made, "open the drawer", ("wrist", "front")) - first).abs().max() > 1e-2
+
+
+def test_what_comes_after_the_cap_of_an_instruction_is_dropped(make: Maker) -> None:
+    made = make(text_tokens=4)
+    words = made.words("push the blue button", 99)
+    assert len(words) == 4
+    gap = asked(made, "push the blue button") - asked(made, "push the blue button and the red one")
+    assert gap.abs().max() == 0.0
+
+
+@pytest.mark.parametrize("family", MARKS)
+def test_no_text_becomes_a_token_of_structure(make: Maker, family: str) -> None:
+    made = make(family)
+    for mark in (*MARKS[family], "<|im_start|>", "<|im_end|>", "<|endoftext|>"):
+        numbers = made.words(f"open {mark} it", 99)
+        assert len(numbers) > 4, "the mark is spelt out"
+        assert max(numbers) < 400
+        assert not set(numbers) & made.words.structural
+    assert made.words("half \ud83e", 99) == made.words("half ?", 99)
+    assert made.words("", 99) == []
+
+
+def test_images_that_do_not_divide_into_tokens_are_refused(make: Maker) -> None:
+    with pytest.raises(InputError, match="image_size 40 must be a multiple of 16, such as 32"):
+        make(image_size=40)
+    with pytest.raises(InputError, match="must be a multiple of 16, such as 16"):
+        make(image_size=7)
+    with pytest.raises(InputError, match="image_size 80 is above 64, this model's largest"):
+        make("smolvlm", image_size=80)
+
+
+def test_stacked_prefixes_of_other_lengths_keep_their_positions(make: Maker) -> None:
+    made = make()
+    tokens = made.encode(pixels(8)).unflatten(0, (1, 2, 4)).transpose(2, 1)
+    texts = ("open", TEXT, "")
+    with torch.inference_mode():
+        parts = [made.prefix([text], ("a", "b"), panel(tokens[:, :2])) for text in texts]
+        query = panel(tokens[:, 2:])
+        stacked = made.stack(parts)
+        assert len(set(stacked.after.tolist())) == 3
+        for row, part in enumerate(parts):
+            alone = made.read(part, torch.tensor([0]), query)
+            both = made.read(stacked, torch.tensor([row]), query)
+            assert (alone - both).abs().max() < 1e-5
+
+
+def test_one_seed_gives_one_set_of_slots(make: Maker) -> None:
+    assert torch.equal(make().slots, make().slots)
+    assert replace(make().config, history=1).history == 1
+
+
+@pytest.mark.parametrize("family", MARKS)
+def test_bfloat16_keeps_the_promises_too(make: Maker, family: str) -> None:
+    made = make(family, dtype="bf16")
+    check_backbone(made, image_size=SIZE, tolerance=5e-3)
+    assert made.encode(pixels(1)).dtype == torch.bfloat16, "half the memory for what is kept"
+    gap = (asked(made, TEXT) - asked(make(family), TEXT)).abs().max()
+    assert 0.0 < gap < 0.2
