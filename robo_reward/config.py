@@ -55,6 +55,8 @@ class HfConfig:
     """Earlier queries shown beside before and after; cyclic tasks need some."""
     text_tokens: int = 64
     """Tokens of an instruction at most; what comes after is dropped."""
+    lora_rank: int = 16
+    """Rank of the adapters beside the language layers' matrices; 0: train the layers whole."""
     train_vision: bool = False
     """Train the vision tower too, all its weights."""
     dtype: Literal["bf16", "fp32"] = "bf16"
@@ -66,6 +68,7 @@ class HfConfig:
         """Refuse what cannot be."""
         at_least(1, "image_size", self.image_size)
         at_least(0, "history", self.history)
+        at_least(0, "lora_rank", self.lora_rank)
         at_least(1, "text_tokens", self.text_tokens)
 
 

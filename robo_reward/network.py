@@ -49,6 +49,23 @@ class ProgressNetwork(nn.Module):
         """The backbone under its protocol."""
         return cast(Backbone, self.backbone)
 
+    def frozen(self) -> dict[str, Tensor]:
+        """Return the weights that are not trained, by name: those of a pretrained backbone."""
+        return {n: p.data for n, p in self.named_parameters() if not p.requires_grad}
+
+    def learnt(self) -> dict[str, Tensor]:
+        """Return the rest of the state: all that training changes."""
+        frozen = self.frozen()
+        return {name: t for name, t in self.state_dict().items() if name not in frozen}
+
+    def load_learnt(self, state: dict[str, Tensor]) -> None:
+        """Put in what `learnt` returned.
+
+        Raises:
+            RuntimeError: If a weight is missing, unknown or of another shape.
+        """
+        self.load_state_dict({**self.frozen(), **state}, strict=True)
+
     def heads(self, slots: Tensor) -> Readout:
         """Return the readout of slots (B, 5, D)."""
         hops = [head(slots[:, i]) for i, head in enumerate(self.hop_heads)]

@@ -60,8 +60,9 @@ class Trainer:
     def __init__(self, network: ProgressNetwork, config: TrainingConfig, *, seed: int) -> None:
         self.network, self.config, self.seed = network, config, seed
         self.done = 0
-        decayed = [p for p in network.parameters() if p.ndim > 1]
-        plain = [p for p in network.parameters() if p.ndim <= 1]
+        trained = [p for p in network.parameters() if p.requires_grad]
+        decayed = [p for p in trained if p.ndim > 1]
+        plain = [p for p in trained if p.ndim <= 1]
         self.optimiser = torch.optim.AdamW(
             [
                 {"params": decayed, "weight_decay": config.weight_decay},
@@ -107,7 +108,7 @@ class Trainer:
         """Write what a resumed run needs: weights, moments, step, seed and configuration."""
         from safetensors.torch import save
 
-        tensors = {f"weight.{n}": t.contiguous() for n, t in self.network.state_dict().items()}
+        tensors = {f"weight.{n}": t.contiguous() for n, t in self.network.learnt().items()}
         for name, parameter in self.network.named_parameters():
             for key, value in self.optimiser.state.get(parameter, {}).items():
                 tensors[f"moment.{name}.{key}"] = value.contiguous()
@@ -150,7 +151,7 @@ class Trainer:
         weights = {
             n.removeprefix("weight."): t for n, t in tensors.items() if n.startswith("weight.")
         }
-        self.network.load_state_dict(weights, strict=True)
+        self.network.load_learnt(weights)
         for name, parameter in self.network.named_parameters():
             prefix = f"moment.{name}."
             state = {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}

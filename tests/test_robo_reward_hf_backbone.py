@@ -34,7 +34,7 @@ def make(tmp_path_factory: pytest.TempPathFactory, one_thread: None) -> Maker:
         return make_tiny_vlm(tmp_path_factory.mktemp("vlm") / family, family, scale=4.0)
 
     def made(family: str = "qwen3_vl", **settings: Any) -> HfBackbone:
-        told = {"image_size": SIZE, "dtype": "fp32", **settings}
+        told = {"image_size": SIZE, "dtype": "fp32", "lora_rank": 0, **settings}
         config = HfConfig(base=str(place(family)), **told)
         torch.manual_seed(0)
         return HfBackbone(config, read_facts(config.base), read_model(config.base)).eval()

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ..config import HfConfig
 from ..protocols import Panel
+from .adapting import prepare
 from .families import see
 from .language import KeyValues, run
 from .language import Words as Given
@@ -45,10 +46,10 @@ class HfBackbone(nn.Module):
     """The hf `Backbone` over the layers of a model of transformers."""
 
     def __init__(self, config: HfConfig, facts: Facts, model: nn.Module) -> None:
-        """Put slots and masks around a model.
+        """Put slots and masks around a model, and adapters into it, as the configuration says.
 
         Raises:
-            InputError: If the images' size does not fit the model.
+            InputError: If the images' size does not fit the model, or peft is missing.
         """
         super().__init__()
         self.config, self.facts = config, facts
@@ -56,6 +57,7 @@ class HfBackbone(nn.Module):
         self.side = facts.geometry.side(config.image_size)
         self.words = Words(facts.tokenizer, family)
         self.writer = Writer(self.words, self.side, rows_and_columns=family.rows_and_columns)
+        prepare(model, family, config)
         self.model = model
         embedding = self.language.embed_tokens.weight
         self.width: int = embedding.shape[1]
@@ -215,5 +217,6 @@ class HfBackbone(nn.Module):
     def _template(self, key: Any, write: Callable[[], Template]) -> Template:
         device = self.slots.device
         if (key, device) not in self._templates:
-            self._templates[key, device] = write().to(device)
+            with torch.inference_mode(False):  # written while judging, used while training
+                self._templates[key, device] = write().to(device)
         return self._templates[key, device]
