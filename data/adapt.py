@@ -2,13 +2,13 @@
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from robo_reward.config import TrainingConfig
+from robo_reward.config import HfConfig, TrainingConfig
 from robo_reward.errors import InputError
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Adapt:
     steps: int = 250
     """Training steps."""
     learning_rate: float = 1e-3
-    """Peak rate of AdamW."""
+    """Peak rate of AdamW; a pretrained backbone is trained at its own rate if that is lower."""
     validation: float = 0.1
     """Share of the episodes of each dataset that are kept back to measure on."""
     seed: int = 0
@@ -98,6 +98,10 @@ class Adapt:
         from .train import Train
 
         config = read_model_config(self.model)
+        shapes: dict[str, Any] = {"backbone": config.backbone}
+        if isinstance(config.backbone, HfConfig):
+            rate = min(self.learning_rate, config.backbone.learning_rate)
+            shapes = {"hf": replace(config.backbone, learning_rate=rate)}
         return Train(
             dataset=(*self.dataset, *self.rehearse),
             weights=self._weights(),
@@ -112,7 +116,7 @@ class Adapt:
             cache_gb=self.cache_gb,
             resume=self.resume,
             overwrite=self.overwrite,
-            backbone=config.backbone,
+            **shapes,
             training=TrainingConfig(
                 steps=self.steps, learning_rate=self.learning_rate, warmup=min(20, self.steps)
             ),

@@ -1,16 +1,18 @@
 """Whether a training run may write where it is told to, and whether it may go on there."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from robo_reward.config import CompactConfig, HfConfig
 from robo_reward.errors import CheckpointError, InputError, OutputError
 
 from .places import try_out
 
 if TYPE_CHECKING:
     from robo_reward.network import ProgressNetwork
+    from robo_reward.training import Trainer
 
     from .episodes import EpisodeDataset
     from .train import Train
@@ -63,14 +65,21 @@ def first_network(command: "Train") -> "ProgressNetwork":
     from robo_reward.checkpoint import build, load, read_model_config
 
     if command.start is None:
-        return build(command.backbone)
+        return build(command.shape)
     shape = read_model_config(command.start).backbone
-    if shape != command.backbone:
+    if not _alike(shape, command.shape):
         raise InputError(
             f"--start {command.start} has the shape {shape}, which is not what was asked for; "
             "repeat the flags of its training"
         )
     return load(command.start).network
+
+
+def _alike(one: CompactConfig | HfConfig, two: CompactConfig | HfConfig) -> bool:
+    """Return whether weights of one shape fit the other; where a base lies is no matter."""
+    if isinstance(one, HfConfig) and isinstance(two, HfConfig):
+        one = replace(one, base=two.base, learning_rate=two.learning_rate)
+    return one == two
 
 
 def identity(command: "Train", dataset: "EpisodeDataset") -> dict[str, Any]:
@@ -89,7 +98,7 @@ def identity(command: "Train", dataset: "EpisodeDataset") -> dict[str, Any]:
         "weights": list(command.weights),
         "start": command.start and read_config(resolve(command.start))["weights_sha256"],
         "sampling": asdict(command.sampling),
-        "shape": asdict(command.backbone),
+        "shape": asdict(command.shape),
     }
 
 
@@ -111,3 +120,27 @@ def check_same_run(out: Path, mine: dict[str, Any]) -> None:
             f"--resume: the run in {out} has another {', '.join(other)}; repeat its flags to go "
             "on with it, or start afresh with --overwrite"
         )
+
+
+def restore(trainer: "Trainer", out: Path) -> None:
+    """Let a trainer go on where the run in ``out`` left off; fine where nothing was saved yet.
+
+    Raises:
+        CheckpointError: If the state cannot be read, or the base model's frozen weights are
+            others than they were.
+    """
+    from robo_reward.checkpoint import read_config
+    from robo_reward.training import STATE
+
+    if not (out / STATE).is_file():
+        return
+    if trainer.network.frozen():
+        from robo_reward.hf.storing import frozen_digest
+
+        stored = read_config(out / "last")
+        if stored["base"]["frozen_sha256"] != frozen_digest(trainer.network):
+            raise CheckpointError(
+                f"--resume: the run in {out} is on other weights than its base model has now; "
+                "put the old ones back, or start afresh with --overwrite"
+            )
+    trainer.restore(out)

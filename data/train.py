@@ -1,13 +1,13 @@
 """``robo-reward train``: a progress reward model from datasets of episodes."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 
-from robo_reward.config import CompactConfig, TrainingConfig, at_least
+from robo_reward.config import CompactConfig, HfConfig, TrainingConfig, at_least
 from robo_reward.errors import InputError
 from robo_reward.targets import Budget
 
@@ -21,6 +21,7 @@ class Train:
     """Train a progress reward model on one or more datasets of episodes.
 
     Example: robo-reward train --dataset outputs/sim --out outputs/model
+    With a pretrained model: … --hf.base Qwen/Qwen3-VL-2B-Instruct
     """
 
     dataset: tuple[str, ...]
@@ -62,6 +63,8 @@ class Train:
     backbone: Annotated[CompactConfig, tyro.conf.arg(name="")] = field(
         default_factory=CompactConfig
     )
+    hf: HfConfig = field(default_factory=HfConfig)
+    """A pretrained vision-language model in place of the compact network: give ``--hf.base``."""
     training: Annotated[TrainingConfig, tyro.conf.arg(name="")] = field(
         default_factory=TrainingConfig
     )
@@ -77,6 +80,20 @@ class Train:
         at_least(0, "--seed", self.seed)
         if not 0.0 < self.query_period < math.inf:
             raise InputError(f"--query-period must be seconds above 0, got {self.query_period}")
+        if not self.hf.base and self.hf != HfConfig():
+            raise InputError("--hf.* says how a pretrained model is used; say which by --hf.base")
+
+    @property
+    def shape(self) -> CompactConfig | HfConfig:
+        """The backbone that was asked for."""
+        return self.hf if self.hf.base else self.backbone
+
+    @property
+    def schedule(self) -> TrainingConfig:
+        """How that backbone is trained."""
+        if not self.hf.base:
+            return self.training
+        return replace(self.training, learning_rate=self.hf.learning_rate)
 
     def run(self) -> None:
         """Train, and print where the model is and how well it does.

@@ -11,19 +11,28 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from robo_reward.checkpoint import ModelConfig, build, save
+from robo_reward.checkpoint import ModelConfig, save
 from robo_reward.console import RunLog, progress_bar
 from robo_reward.errors import DatasetError, OutputError
 from robo_reward.model import Model, ModelSettings, query_stride
 from robo_reward.tracker import TrackerSettings
-from robo_reward.training import STATE, Trainer
+from robo_reward.training import Trainer
 
 from .batches import Known, PairSampler, pack
 from .evaluate import Judged, calibrate, judge, success_auroc, summary
 from .goals import episode_goals
 from .lerobot_dataset import open_dataset
 from .mixture import MixedFrames, Mixture
-from .resuming import LOG, check_output, check_same_run, first_network, forget, identity
+from .planning import size_lines
+from .resuming import (
+    LOG,
+    check_output,
+    check_same_run,
+    first_network,
+    forget,
+    identity,
+    restore,
+)
 from .segmenting import by_change, is_unannotated, small_grey
 from .split import usable_frames
 from .validating import Split, Validation
@@ -51,8 +60,8 @@ class TrainingRun:
         halves = self.dataset.split(command.validation, command.seed)
         self.split = Split.draw(self.episodes, halves, command.withhold)
         self.settings = ModelSettings(
-            image_size=command.backbone.image_size,
-            history=command.backbone.history,
+            image_size=command.shape.image_size,
+            history=command.shape.history,
             query_period_s=command.query_period,
         )
         self._check_learnable()
@@ -66,13 +75,14 @@ class TrainingRun:
         bytes_needed = frames * len(self.dataset.views) * size * size * 3
         batch = self.command.sampling
         pairs = batch.episodes * batch.prefixes * batch.pairs
-        parameters = sum(p.numel() for p in build(self.command.backbone).parameters())
+        size_told, *memory_told = size_lines(self.command, len(self.dataset.views))
         lines = [
             f"{len(self.split.training)} episodes to train on, {len(self.split.validation)} to "
             f"validate; "
             f"{frames} frames of {', '.join(self.dataset.views)}",
-            f"{parameters / 1e6:.1f} M parameters, {self.command.training.steps} steps of {pairs} "
-            f"pairs; frame cache {bytes_needed / 1e9:.2f} GB in {self.command.cache}",
+            f"{size_told}, {self.command.training.steps} steps of {pairs} pairs; frame cache "
+            f"{bytes_needed / 1e9:.2f} GB in {self.command.cache}",
+            *memory_told,
         ]
         return "\n".join(lines + self._reservations())
 
@@ -112,11 +122,11 @@ class TrainingRun:
         """
         command = self.command
         torch.manual_seed(command.seed)
-        trainer = Trainer(first_network(command), command.training, seed=command.seed)
+        trainer = Trainer(first_network(command), command.schedule, seed=command.seed)
         if torch.cuda.is_available():
             trainer.network.cuda()
-        if command.resume and (command.out / STATE).is_file():
-            trainer.restore(command.out)
+        if command.resume:
+            restore(trainer, command.out)
         self.fill_cache()
         try:
             if command.overwrite:
@@ -178,7 +188,7 @@ class TrainingRun:
     ) -> ModelConfig:
         settings = asdict(self.settings) | {"tracker": tracker}
         return ModelConfig(
-            backbone=self.command.backbone,
+            backbone=self.command.shape,
             settings=ModelSettings(**settings),
             training={
                 **identity(self.command, self.dataset),

@@ -71,7 +71,9 @@ def model_card(name: str, fingerprint: str, stored: Mapping[str, Any]) -> str:
 def _made(
     stored: Mapping[str, Any], training: Mapping[str, Any], instructions: list[str]
 ) -> list[str]:
-    told = [f"a {stored['backbone']['type']} backbone, robo-reward {stored['code_version']}"]
+    shape = stored["backbone"]
+    over = f" over `{_inline(shape['base'])}`" if "base" in shape else ""
+    told = [f"a {shape['type']} backbone{over}, robo-reward {stored['code_version']}"]
     if "datasets" in training:
         told.append(f"datasets {', '.join(map(_inline, training['datasets']))}")
     if "episodes" in training:

@@ -1,5 +1,6 @@
 """A model as a self-contained directory: safetensors weights and one JSON file.
 
+A pretrained backbone adds its frozen weights and its tokenizer (`robo_reward.hf.storing`).
 Loading is strict: every weight must be there, and nothing else; what was damaged or written by
 another format is refused. Never pickle.
 """
@@ -14,8 +15,8 @@ from typing import Any
 from .calibration import Calibration
 from .card import CARD, model_card
 from .compact import Compact
-from .config import CompactConfig
-from .errors import CheckpointError
+from .config import CompactConfig, HfConfig
+from .errors import CheckpointError, RoboRewardError
 from .files import finite, write_atomically
 from .images import PREPROCESSING
 from .model import Model, ModelSettings
@@ -25,13 +26,14 @@ from .tracker import TrackerSettings
 FORMAT = 2
 """Version of the directory's layout."""
 CONFIG = "config.json"
+_BACKBONES: dict[str, type[CompactConfig | HfConfig]] = {"compact": CompactConfig, "hf": HfConfig}
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
     """Everything about a model but its weights."""
 
-    backbone: CompactConfig = field(default_factory=CompactConfig)
+    backbone: CompactConfig | HfConfig = field(default_factory=CompactConfig)
     """Shape of the network."""
     settings: ModelSettings
     """How it is used."""
@@ -39,8 +41,16 @@ class ModelConfig:
     """What it was trained on and how well it did: for people, see `card`; not read by code."""
 
 
-def build(backbone: CompactConfig) -> ProgressNetwork:
-    """Return an untrained network of this shape."""
+def build(backbone: CompactConfig | HfConfig) -> ProgressNetwork:
+    """Return an untrained network of this shape; a pretrained backbone has its base's weights.
+
+    Raises:
+        RoboRewardError: If a base model cannot be read or does not fit the shape.
+    """
+    if isinstance(backbone, HfConfig):
+        from .hf.storing import build as build_hf
+
+        return build_hf(backbone)
     return ProgressNetwork(Compact(backbone), backbone.width)
 
 
@@ -52,7 +62,8 @@ def save(directory: Path, network: ProgressNetwork, config: ModelConfig) -> str:
     """
     from safetensors.torch import save as to_bytes
 
-    weights = to_bytes({name: t.contiguous() for name, t in network.state_dict().items()})
+    directory.mkdir(parents=True, exist_ok=True)
+    weights = to_bytes({name: t.contiguous() for name, t in network.learnt().items()})
     digest = hashlib.sha256(weights).hexdigest()
     stored = {
         "format": FORMAT,
@@ -63,17 +74,36 @@ def save(directory: Path, network: ProgressNetwork, config: ModelConfig) -> str:
         "settings": asdict(config.settings),
         "training": finite(config.training),
     }
+    if isinstance(config.backbone, HfConfig):
+        from .hf.storing import save_base
+
+        stored["backbone"]["type"] = "hf"
+        stored["base"] = save_base(directory, network)
     text = json.dumps(stored, indent=1, allow_nan=False)
-    directory.mkdir(parents=True, exist_ok=True)
-    kept = weights_file(directory, digest)
-    write_atomically(kept, weights)
+    write_atomically(weights_file(directory, digest), weights)
     write_atomically(directory / CONFIG, text.encode())
-    for path in directory.glob("model-*.safetensors"):
-        if path != kept:
-            path.unlink()
+    for path in _files(directory) - _named(directory, stored):
+        path.unlink()
     fingerprint = _fingerprint(stored)
     write_atomically(directory / CARD, model_card(directory.name, fingerprint, stored).encode())
     return fingerprint
+
+
+def _files(directory: Path) -> set[Path]:
+    """Return the files beside the configuration that are a checkpoint's."""
+    kinds = ("model-*.safetensors", "base-*.safetensors", "tokenizer-*.json")
+    return {path for kind in kinds for path in directory.glob(kind)}
+
+
+def _named(directory: Path, stored: dict[str, Any]) -> set[Path]:
+    """Return the files that a configuration names."""
+    named = {weights_file(directory, stored["weights_sha256"])}
+    if "base" in stored:
+        from .hf.storing import frozen_file, tokenizer_file
+
+        named.add(frozen_file(directory, stored["base"]["frozen_sha256"]))
+        named.add(tokenizer_file(directory, stored["base"]["tokenizer_sha256"]))
+    return named
 
 
 def weights_file(directory: Path, digest: str) -> Path:
@@ -89,7 +119,7 @@ def remove(directory: Path) -> None:
     """
     for name in (CONFIG, CARD):
         (directory / name).unlink(missing_ok=True)
-    for path in directory.glob("model-*.safetensors"):
+    for path in _files(directory):
         path.unlink()
     if directory.is_dir() and not any(directory.iterdir()):
         directory.rmdir()
@@ -110,7 +140,7 @@ def load(directory: str | Path, *, device: str | None = None) -> Model:
     place = resolve(Path(directory))
     stored = read_config(place)
     config = _parse(place, stored)
-    network = build(config.backbone)
+    network = _blank(place, config.backbone, stored)
     _load_weights(place, network, str(stored.get("weights_sha256")))
     network.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     return Model(network, config.settings, fingerprint=_fingerprint(stored))
@@ -150,6 +180,11 @@ def read_config(directory: Path) -> dict[str, Any]:
     path = directory / CONFIG
     try:
         stored: dict[str, Any] = json.loads(path.read_text())
+        if "model_type" in stored and "format" not in stored:
+            raise CheckpointError(
+                f"{directory} is a {stored['model_type']} model without slots to read; make a "
+                f"reward model of it with 'robo-reward train --hf.base {directory}'"
+            )
         found = stored["format"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(
@@ -167,16 +202,17 @@ def read_config(directory: Path) -> dict[str, Any]:
 def _parse(directory: Path, stored: dict[str, Any]) -> ModelConfig:
     try:
         backbone = dict(stored["backbone"])
-        if backbone.pop("type") != "compact":
+        kind = backbone.pop("type")
+        if kind not in _BACKBONES:
             raise CheckpointError(
-                f"{directory}: this version has no such backbone: {stored['backbone']}"
+                f"{directory}: this version has no backbone {kind!r}, only {', '.join(_BACKBONES)}"
             )
         settings = dict(stored["settings"])
         tracker = dict(settings.pop("tracker"))
         fitted = tracker.pop("calibration")
         calibration = fitted and Calibration(bias=fitted["bias"], slopes=tuple(fitted["slopes"]))
         return ModelConfig(
-            backbone=CompactConfig(**backbone),
+            backbone=_BACKBONES[kind](**backbone),
             settings=ModelSettings(
                 tracker=TrackerSettings(calibration=calibration, **tracker), **settings
             ),
@@ -185,6 +221,24 @@ def _parse(directory: Path, stored: dict[str, Any]) -> ModelConfig:
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(
             f"{directory / CONFIG} does not describe a model ({error}); train or copy it again"
+        ) from error
+
+
+def _blank(
+    directory: Path, backbone: CompactConfig | HfConfig, stored: dict[str, Any]
+) -> ProgressNetwork:
+    """Return the network whose learnt weights are still to be loaded."""
+    if isinstance(backbone, CompactConfig):
+        return build(backbone)
+    from .hf.storing import load_base
+
+    try:
+        return load_base(directory, backbone, stored["base"])
+    except RoboRewardError:
+        raise
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise CheckpointError(
+            f"{directory / CONFIG} does not describe its base model ({error!r}); copy it again"
         ) from error
 
 
@@ -204,7 +258,7 @@ def _load_weights(directory: Path, network: ProgressNetwork, expected: str) -> N
             f"{path} is not the file that {CONFIG} was written with; copy both again"
         )
     try:
-        network.load_state_dict(from_bytes(content), strict=True)
+        network.load_learnt(from_bytes(content))
     except (RuntimeError, SafetensorError) as error:
         reason = " ".join(str(error).split())
         raise CheckpointError(f"{path} does not fit the network: {reason}") from error

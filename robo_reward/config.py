@@ -55,6 +55,8 @@ class HfConfig:
     """Earlier queries shown beside before and after; cyclic tasks need some."""
     text_tokens: int = 64
     """Tokens of an instruction at most; what comes after is dropped."""
+    learning_rate: float = 1e-4
+    """Peak rate of AdamW, in place of ``--learning-rate``."""
     lora_rank: int = 16
     """Rank of the adapters beside the language layers' matrices; 0: train the layers whole."""
     train_vision: bool = False
@@ -70,6 +72,8 @@ class HfConfig:
         at_least(0, "history", self.history)
         at_least(0, "lora_rank", self.lora_rank)
         at_least(1, "text_tokens", self.text_tokens)
+        if not self.learning_rate > 0:
+            raise InputError(f"learning_rate must be positive, got {self.learning_rate}")
 
 
 @dataclass(frozen=True, kw_only=True)

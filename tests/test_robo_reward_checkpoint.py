@@ -230,5 +230,5 @@ def test_a_configuration_without_the_hash_of_the_weights_is_refused(place: Path)
 
 
 def test_an_unknown_backbone_is_refused(place: Path) -> None:
-    change_config(place, lambda stored: stored["backbone"].update(type="hf"))
-    refused(place, "this version has no such backbone")
+    change_config(place, lambda stored: stored["backbone"].update(type="cloud"))
+    refused(place, "this version has no backbone 'cloud', only compact, hf")

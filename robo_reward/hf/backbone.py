@@ -63,6 +63,7 @@ class HfBackbone(nn.Module):
         self.width: int = embedding.shape[1]
         self.slots = nn.Parameter(torch.randn(SLOTS, self.width) * embedding.float().std())
         self.read_out = nn.LayerNorm(self.width)
+        self.frozen_digest: str | None = None
         self._templates: dict[Any, Template] = {}
 
     @property

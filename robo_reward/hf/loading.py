@@ -13,6 +13,7 @@ from torch import nn
 from ..errors import CheckpointError, InputError
 from .families import Family, Geometry, family_of
 from .preprocessing import Pixels
+from .presets import hub_id
 
 REFUSED = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.pickle", "*.ckpt", "*.py")
 """Files that can run code when they are loaded, and so have no place beside weights."""
@@ -42,7 +43,7 @@ class Facts:
 
 
 def locate(base: str) -> Path:
-    """Return the directory of a model: ``base`` itself, or what the hub has under that id.
+    """Return the directory of a model: ``base`` itself, or what the hub has by that id.
 
     Only configurations, safetensors and tokenizers are fetched.
 
@@ -51,7 +52,7 @@ def locate(base: str) -> Path:
     """
     place = Path(base)
     if not base or not place.is_dir():
-        place = _from_hub(base)
+        place = _from_hub(hub_id(base))
     found = sorted(str(path.relative_to(place)) for kind in REFUSED for path in place.rglob(kind))
     if found:
         raise InputError(
@@ -117,8 +118,10 @@ def _architecture(place: Path) -> dict[str, Any]:
         raise InputError(f"{path} is damaged ({error}); copy the model again") from error
     if "auto_map" in stored:
         raise InputError(f"{path} asks to run code of its own (auto_map), which is never done")
-    told: dict[str, Any] = AutoConfig.from_pretrained(place, local_files_only=True).to_dict()
+    config = AutoConfig.from_pretrained(place, local_files_only=True)
+    told: dict[str, Any] = json.loads(config.to_json_string(use_diff=False))
     assert told["model_type"] == named
+    told.pop("_name_or_path", None)
     return told
 
 
