@@ -3,7 +3,7 @@
 import math
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,9 @@ from .protocols import Panel, Views
 from .tracker import Reading
 
 _FEATURES_KEPT = 4096
+_FEATURE_BYTES = 2 << 30
 _PREFIXES_KEPT = 64
+_PREFIX_BYTES = 4 << 30
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class Reader:
     def __init__(self, network: ProgressNetwork, *, image_size: int, history: int) -> None:
         self.network = network.eval()
         self.image_size, self.history = image_size, history
+        self._most: int | None = None  # queries in a pass, once more have been too many
         self._features: OrderedDict[str, Tensor] = OrderedDict()
         self._prefixes: OrderedDict[Any, Any] = OrderedDict()
 
@@ -78,15 +81,18 @@ class Reader:
             with torch.inference_mode():
                 self._features.update(zip(new, self.network.seam.encode(images), strict=True))
         seen = [Seen({name: self._features[key] for name, key in row}, row) for row in keys]
-        while len(self._features) > _FEATURES_KEPT:
+        one = next(iter(self._features.values())).nbytes if self._features else 1
+        while len(self._features) > min(_FEATURES_KEPT, max(1, _FEATURE_BYTES // one)):
             self._features.popitem(last=False)
         return seen
 
     def read(self, queries: Sequence[Query]) -> list[Reading]:
         """Return the reading of every query: one pass for each set of view names.
 
+        A pass that does not fit the device's memory is made in halves, and so are those after it.
+
         Raises:
-            InputError: If a query's frame has no view at all.
+            InputError: If a query's frame has no view at all, or a lone query does not fit.
         """
         groups: dict[tuple[str, ...], list[int]] = {}
         for i, query in enumerate(queries):
@@ -98,10 +104,24 @@ class Reader:
         readings: dict[int, Reading] = {}
         for names, members in groups.items():
             asked = [queries[i] for i in members]
-            with torch.inference_mode():
-                readout = self._pass(names, asked)
-            readings.update(zip(members, _readings(readout, asked), strict=True))
+            readings.update(zip(members, self._passes(names, asked), strict=True))
         return [readings[i] for i in range(len(queries))]
+
+    def _passes(self, names: tuple[str, ...], queries: Sequence[Query]) -> list[Reading]:
+        if len(queries) <= (self._most or len(queries)):
+            try:
+                with torch.inference_mode():
+                    return _readings(self._pass(names, queries), queries)
+            except torch.OutOfMemoryError as error:
+                if len(queries) == 1:
+                    raise InputError(
+                        "one query does not fit the device's memory; use a larger device, "
+                        "device='cpu', or a model of smaller images"
+                    ) from error
+            self._most = (len(queries) + 1) // 2
+        most = self._most or len(queries)
+        parts = [queries[i : i + most] for i in range(0, len(queries), most)]
+        return [reading for part in parts for reading in self._passes(names, part)]
 
     def _pass(self, names: tuple[str, ...], queries: Sequence[Query]) -> Readout:
         numbers: dict[Any, int] = {}
@@ -124,9 +144,13 @@ class Reader:
             panel = self._panel([[query.start, query.goal]], key[0])
             prefix = self.network.seam.prefix([query.instruction], key[0], panel)
             self._prefixes[key] = prefix
-            if len(self._prefixes) > _PREFIXES_KEPT:
-                self._prefixes.popitem(last=False)
+            self._forget_prefixes()
         return self._prefixes[key]
+
+    def _forget_prefixes(self) -> None:
+        spare = _PREFIX_BYTES - sum(_bytes(prefix) for prefix in self._prefixes.values())
+        while len(self._prefixes) > 1 and (len(self._prefixes) > _PREFIXES_KEPT or spare < 0):
+            spare += _bytes(self._prefixes.popitem(last=False)[1])
 
     def _suffix(self, query: Query) -> list[Seen]:
         """Return [history …, before, after]; the first query compares its frame with itself."""
@@ -149,6 +173,15 @@ class Reader:
         shape = (1, self.image_size, self.image_size, 3)
         blank = torch.zeros(shape, dtype=torch.uint8, device=self.device)
         return self.network.seam.encode(blank)[0]
+
+
+def _bytes(value: Any) -> int:
+    """Return the bytes of the tensors in a value, whatever a backbone's prefix is made of."""
+    if isinstance(value, Tensor):
+        return value.nbytes
+    if is_dataclass(value):
+        return sum(_bytes(getattr(value, item.name)) for item in fields(value))
+    return sum(map(_bytes, value)) if isinstance(value, list | tuple) else 0
 
 
 def _readings(readout: Readout, queries: Sequence[Query]) -> list[Reading]:

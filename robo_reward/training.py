@@ -81,13 +81,20 @@ class Trainer:
 
         Raises:
             InputError: If the loss is not finite; weights and statistics are left as they were.
+                If the step does not fit the device's memory; the message says which would.
         """
         self.network.train()
         buffers = [buffer.clone() for buffer in self.network.buffers()]
         device = next(self.network.parameters()).device
         images = torch.from_numpy(augment(batch, self.config, self.rng(1))).to(device)
-        terms = loss_terms(self.network(batch, images), batch)
-        loss = total(terms, self.config.loss)
+        self.optimiser.zero_grad(set_to_none=True)
+        try:
+            terms = loss_terms(self.network(batch, images), batch)
+            loss = total(terms, self.config.loss)
+            if torch.isfinite(loss):
+                loss.backward()  # type: ignore[no-untyped-call]
+        except torch.OutOfMemoryError as error:
+            raise InputError(self._too_large(batch)) from error
         if not torch.isfinite(loss):
             for buffer, kept in zip(self.network.buffers(), buffers, strict=True):
                 buffer.copy_(kept)  # the statistics that the refused batch has moved
@@ -97,12 +104,18 @@ class Trainer:
             )
         for group in self.optimiser.param_groups:
             group["lr"] = rate(self.config, self.done)
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip)
         self.optimiser.step()
         self.done += 1
         return {"loss": loss.item(), **{name: term.item() for name, term in terms.items()}}
+
+    def _too_large(self, batch: PairBatch) -> str:
+        """Return what to do about a batch that does not fit; a backbone may know what would."""
+        counts = len(batch.images), len(batch.instructions), len(batch)
+        told = "a step of {} images, {} prefixes and {} pairs does not fit the device's memory"
+        advise = getattr(self.network.backbone, "what_would_fit", lambda *_: "")
+        more: str = advise(*counts, len(batch.views))
+        return told.format(*counts) + f"{more}; lower --sampling.episodes"
 
     def save(self, directory: Path) -> None:
         """Write what a resumed run needs: weights, moments, step, seed and configuration."""

@@ -1,6 +1,7 @@
 """Base models are loaded whole or refused with a sentence; nothing that could run code is read."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,21 @@ def test_a_place_that_is_no_model_is_refused(tmp_path: Path) -> None:
     for base in ("no/such/place", "nobody/nothing-at-all", ""):
         with pytest.raises(InputError, match="neither a directory nor a model that can be had"):
             locate(base)
+
+
+def test_a_hub_id_is_read_like_a_directory(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from huggingface_hub import constants
+
+    kept = tmp_path / "hub/models--Qwen--Qwen3-VL-2B-Instruct"
+    (kept / "refs").mkdir(parents=True)
+    (kept / "refs/main").write_text("0" * 40)
+    shutil.copytree(place, kept / "snapshots" / ("0" * 40))
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    for base in ("Qwen/Qwen3-VL-2B-Instruct", "qwen3-vl-2b"):
+        assert locate(base) == kept / "snapshots" / ("0" * 40)
+        assert read_facts(base) == read_facts(str(place))
 
 
 def test_a_model_without_tokenizer_or_processor_is_refused(place: Path) -> None:

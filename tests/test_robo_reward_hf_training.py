@@ -178,3 +178,21 @@ def test_adapters_without_peft_are_refused(place: Path, monkeypatch: pytest.Monk
     monkeypatch.setitem(sys.modules, "peft", None)
     with pytest.raises(InputError, match=r"need peft: pip install 'robo-reward\[peft\]'"):
         network(place, lora_rank=4)
+
+
+def test_a_step_that_does_not_fit_says_which_would(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = network(place)
+    trainer = Trainer(made, TrainingConfig(steps=2), seed=0)
+
+    def full(*_: Any) -> Tensor:
+        raise torch.OutOfMemoryError("too many")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(made.backbone, "read", full)
+        sentence = r"24 images, 2 prefixes and 16 pairs does not fit .* one of 1 images, 1 prefixes"
+        with pytest.raises(InputError, match=sentence + " and 1 pairs would; lower --sampling"):
+            trainer.step(batch(seed=0))
+    assert trainer.done == 0
+    trainer.step(batch(seed=0))

@@ -7,6 +7,7 @@ import pytest
 import tiny
 import torch
 
+from robo_reward import reader as module
 from robo_reward.errors import InputError
 from robo_reward.network import ProgressNetwork
 from robo_reward.protocols import Views
@@ -160,3 +161,54 @@ def test_the_caches_stay_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(made._prefixes) == 2
     for one, two in zip(made.read(queries), first, strict=True):
         assert gap(one, two) <= 1e-5
+
+
+def small(made: Reader, most: int) -> list[int]:
+    """Let passes of more queries than ``most`` run out of memory; return how many each had."""
+    counts: list[int] = []
+    read = made.network.backbone.read
+
+    def limited(prefix: object, index: torch.Tensor, panel: object) -> torch.Tensor:
+        counts.append(len(index))
+        if len(index) > most:
+            raise torch.OutOfMemoryError("too many")
+        return read(prefix, index, panel)  # type: ignore[no-any-return]
+
+    made.network.backbone.read = limited  # type: ignore[method-assign, assignment]
+    return counts
+
+
+def test_a_pass_that_does_not_fit_is_made_in_parts_and_says_the_same() -> None:
+    made, limited = reader(), reader()
+    counts = small(limited, most=3)
+    frames = tiny.episode(10)
+    expected = made.read([ask(made, frame) for frame in frames])
+    got = limited.read([ask(limited, frame) for frame in frames])
+    assert counts == [10, 5, 3, 2, 3, 2]
+    assert max(gap(*pair) for pair in zip(got, expected, strict=True)) <= 1e-5
+    counts.clear()
+    limited.read([ask(limited, frame) for frame in frames])
+    assert counts == [3, 3, 3, 1], "what was too much once is not tried again"
+
+
+def test_a_query_that_does_not_fit_alone_is_told() -> None:
+    made = reader()
+    small(made, most=0)
+    with pytest.raises(InputError, match="one query does not fit the device's memory; use a lar"):
+        made.read([ask(made, frame) for frame in tiny.episode(2)])
+
+
+def test_kept_features_and_prefixes_are_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = reader()
+    made.read([ask(made, frame) for frame in tiny.episode(2)])
+    one = next(iter(made._features.values())).nbytes
+    prefix = next(iter(made._prefixes.values()))
+    length = prefix.there.shape[1]
+    kept = 2 * 2 * length * 20 * 4 + length + 3 * 20 * 4 + 20 * 4
+    assert module._bytes(prefix) == kept, "keys and values of two blocks, mask, names, digest"
+    monkeypatch.setattr(module, "_FEATURE_BYTES", 5 * one + 1)
+    monkeypatch.setattr(module, "_PREFIX_BYTES", 2 * kept)
+    for text in ("one", "two", "six"):
+        made.read([ask(made, tiny.episode(1)[0], instruction=text)])
+    assert len(made._features) == 5
+    assert len(made._prefixes) == 2

@@ -19,6 +19,7 @@ from .families import see
 from .language import KeyValues, run
 from .language import Words as Given
 from .loading import Facts
+from .memory import Load, Shape, Weights, largest
 from .prompt import RULES, START_GOAL, Template, Words, Writer
 
 SLOTS = 5
@@ -159,6 +160,18 @@ class HfBackbone(nn.Module):
         states, _ = self._run(given, kept=prefix.kept, index=index)
         read: Tensor = self.read_out(states[:, -SLOTS:].float())
         return read
+
+    def what_would_fit(self, images: int, prefixes: int, pairs: int, views: int) -> str:
+        """Return, for a step that did not fit, the end of a sentence on one that would."""
+        device = self.slots.device
+        memory = torch.cuda.mem_get_info(device)[1] if device.type == "cuda" else 0
+        shape = Shape.of(self.facts.architecture, self.config)
+        load = Load(images=images, prefixes=prefixes, pairs=pairs, views=views)
+        part = largest(shape, Weights.of(self), load, memory)
+        return (
+            f" ({memory / 1e9:.0f} GB); by estimate one of {part.images} images, "
+            f"{part.prefixes} prefixes and {part.pairs} pairs would"
+        )
 
     def _run(
         self,

@@ -27,6 +27,16 @@ class Weights:
     trained: int
     frozen_bytes: int
 
+    @classmethod
+    def of(cls, module: Any) -> "Weights":
+        """Count those of a module of torch."""
+        frozen = [p for p in module.parameters() if not p.requires_grad]
+        return cls(
+            frozen=sum(p.numel() for p in frozen),
+            trained=sum(p.numel() for p in module.parameters() if p.requires_grad),
+            frozen_bytes=sum(p.numel() * p.element_size() for p in frozen),
+        )
+
     @property
     def training_bytes(self) -> int:
         """What weights, gradients and moments take."""
@@ -184,10 +194,9 @@ def weigh(architecture: dict[str, Any], config: HfConfig) -> Weights:
         prepare(model, family, config)
         width = architecture["text_config"]["hidden_size"]
         heads = ProgressNetwork(torch.nn.LayerNorm(width), width)
-    frozen = [p for p in model.parameters() if not p.requires_grad]
-    trained = [p for p in model.parameters() if p.requires_grad] + list(heads.parameters())
+    base, ours = Weights.of(model), Weights.of(heads)
     return Weights(
-        frozen=sum(p.numel() for p in frozen),
-        trained=sum(p.numel() for p in trained) + SLOTS * width,
-        frozen_bytes=sum(p.numel() * p.element_size() for p in frozen),
+        frozen=base.frozen,
+        trained=base.trained + ours.trained + SLOTS * width,
+        frozen_bytes=base.frozen_bytes,
     )
