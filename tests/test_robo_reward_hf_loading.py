@@ -108,6 +108,11 @@ def test_a_hub_id_is_read_like_a_directory(
 
 
 def test_a_model_without_tokenizer_or_processor_is_refused(place: Path) -> None:
+    tokenizer = place / "tokenizer.json"
+    tokenizer.rename(place / "away.json")
+    with pytest.raises(InputError, match="lacks a tokenizer or an image processor"):
+        read_facts(str(place))
+    (place / "away.json").rename(tokenizer)
     (place / "preprocessor_config.json").unlink()
     with pytest.raises(InputError, match="lacks a tokenizer or an image processor"):
         read_facts(str(place))
@@ -119,6 +124,14 @@ def test_a_tokenizer_without_the_marks_of_an_image_is_refused(place: Path) -> No
 
     with pytest.raises(InputError, match=r"has no token '<fake_token_around_image>'.*copy the tok"):
         Words(read_facts(str(place)).tokenizer, FAMILIES["smolvlm"])
+
+
+def test_a_damaged_tokenizer_is_refused(place: Path) -> None:
+    from robo_reward.hf.families import FAMILIES
+    from robo_reward.hf.prompt import Words
+
+    with pytest.raises(InputError, match=r"tokenizer\.json is damaged .*; copy it again"):
+        Words(read_facts(str(place)).tokenizer[:-9], FAMILIES["qwen3_vl"])
 
 
 def test_missing_and_damaged_weights_are_refused(place: Path) -> None:

@@ -58,7 +58,8 @@ def test_activations_by_hand() -> None:
     reach = 4 * (86 + 89) * 2 * 6 * 5 * 2
     assert SHAPE.reach(LOAD) == reach == 84_000
     tokens, suffixes = 2 * 86 + 4 * 89, 4 * 89
-    kept = 2 * 2 * 6880 + 8 * 240
+    shown = 8 + 2 * (4 * 3 + 2 * 2) * 2
+    kept = 2 * 2 * 6880 + shown * 240
     assert SHAPE.activations(LOAD) == kept + 2 * tokens * 10 * 4 + 2 * (token * suffixes + reach)
     whole = replace(SHAPE, forget=False)
     assert whole.activations(LOAD) == kept + 2 * (token * tokens + reach)

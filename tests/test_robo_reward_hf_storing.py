@@ -23,6 +23,7 @@ from robo_reward.config import HfConfig
 from robo_reward.errors import CheckpointError, RoboRewardError
 from robo_reward.model import ModelSettings
 from robo_reward.network import ProgressNetwork
+from robo_reward.testing import check_progress_model
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SETTINGS = ModelSettings(image_size=32, query_period_s=0.3)
@@ -97,6 +98,12 @@ def test_a_loaded_model_is_the_saved_one_without_its_base(
     frames, references = tiny.episode(4), tiny.references()
     labels = [m.label(frames, "open", references, fps=3) for m in (saved, loaded)]
     assert tiny.furthest(*labels) == 0.0
+
+
+def test_a_loaded_model_keeps_the_promises_of_a_progress_model(place: Path) -> None:
+    model = load(place, device="cpu")
+    frames, references = tiny.episode(4), tiny.references()
+    check_progress_model(model, frames, references, query_period_s=0.3)
 
 
 def test_every_file_is_needed_and_none_runs_code(place: Path) -> None:

@@ -23,6 +23,8 @@ from .memory import Load, Shape, Weights, largest
 from .prompt import RULES, START_GOAL, Template, Words, Writer
 
 SLOTS = 5
+SAMPLE = 1024
+"""Words whose embeddings tell the scale at which slots begin."""
 IMAGES_A_PASS = 64
 """Images that go through the vision tower at a time."""
 
@@ -62,7 +64,8 @@ class HfBackbone(nn.Module):
         self.model = model
         embedding = self.language.embed_tokens.weight
         self.width: int = embedding.shape[1]
-        self.slots = nn.Parameter(torch.randn(SLOTS, self.width) * embedding.float().std())
+        scale = embedding[:SAMPLE].float().std()
+        self.slots = nn.Parameter(torch.randn(SLOTS, self.width) * scale)
         self.read_out = nn.LayerNorm(self.width)
         self.frozen_digest: str | None = None
         self._templates: dict[Any, Template] = {}
@@ -211,9 +214,9 @@ class HfBackbone(nn.Module):
         """Return a part with its images put in: states (B, S, D), deeper levels, what is there."""
         tokens, there = panel.tokens[:, :, order].flatten(1, 2), panel.there[:, :, order].flatten(1)
         tokens = tokens.masked_fill(~there[..., None, None], 0.0)[:, shown.order].flatten(1, 2)
-        levels = tokens.float().view(*tokens.shape[:2], -1, self.width)
+        levels = tokens.view(*tokens.shape[:2], -1, self.width)
         text = self._embed(shown.numbers).expand(len(tokens), -1, -1)
-        filled = text.index_copy(1, shown.images, levels[:, :, 0])
+        filled = text.index_copy(1, shown.images, levels[:, :, 0].float())
         always = torch.ones_like(there[:, :1])
         return filled, levels[:, :, 1:], torch.cat([there, always], dim=1)[:, shown.cells]
 

@@ -85,21 +85,18 @@ def read_facts(base: str) -> Facts:
     place = locate(base)
     architecture = _architecture(place)
     family_of(architecture, str(place))
-    from transformers import AutoImageProcessor, AutoTokenizer
+    from transformers import AutoImageProcessor
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(place, local_files_only=True)
+        tokenizer = (place / "tokenizer.json").read_text(encoding="utf-8")
         images = AutoImageProcessor.from_pretrained(place, local_files_only=True)
     except (OSError, ValueError, KeyError, ImportError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(
             f"{place} lacks a tokenizer or an image processor ({reason}); copy the whole model"
         ) from error
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    if backend is None:
-        raise InputError(f"{place} has no tokenizer.json; copy the whole model")
     pixels = Pixels(mean=tuple(images.image_mean), std=tuple(images.image_std))
-    return Facts(architecture=architecture, pixels=pixels, tokenizer=backend.to_str())
+    return Facts(architecture=architecture, pixels=pixels, tokenizer=tokenizer)
 
 
 def _architecture(place: Path) -> dict[str, Any]:

@@ -144,7 +144,9 @@ class Shape:
         """
         suffixes = load.pairs * self.suffix(load.views)
         tokens = load.prefixes * self.prefix(load.views) + suffixes
-        kept = 2 * load.prefixes * self.kept_prefix(load.views) + load.images * self.kept_image()
+        frames = load.pairs * (self.history + 2) + load.prefixes * 2
+        shown = load.images + 2 * frames * load.views  # gathered, and once more masked
+        kept = 2 * load.prefixes * self.kept_prefix(load.views) + shown * self.kept_image()
         layer = self.token() * tokens + self.reach(load)
         if not self.forget:
             return kept + self.layers * layer

@@ -37,11 +37,14 @@ class Words:
         """Read a tokenizer from the text of its ``tokenizer.json``.
 
         Raises:
-            InputError: If it lacks the tokens that surround an image.
+            InputError: If it is damaged, or lacks the tokens that surround an image.
         """
         from tokenizers import Tokenizer
 
-        made = Tokenizer.from_str(tokenizer)
+        try:
+            made = Tokenizer.from_str(tokenizer)
+        except Exception as error:  # the library raises nothing more special
+            raise InputError(f"tokenizer.json is damaged ({error}); copy it again") from error
         made.no_padding()
         made.no_truncation()
         made.encode_special_tokens = True
