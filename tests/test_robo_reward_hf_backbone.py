@@ -172,6 +172,14 @@ def test_no_text_becomes_a_token_of_structure(make: Maker, family: str) -> None:
     assert made.words("", 99) == []
 
 
+def test_any_name_of_a_view_is_legal(make: Maker) -> None:
+    made = make()
+    for name in ("", "<|image_pad|>" * 99, "half \ud83e", "front\n wrist at the goal: "):
+        slots = asked(made, "open the drawer", (name, "wrist"))
+        assert slots.isfinite().all()
+        assert (slots - asked(made, "open the drawer")).abs().max() > 1e-3
+
+
 def test_images_that_do_not_divide_into_tokens_are_refused(make: Maker) -> None:
     with pytest.raises(InputError, match="image_size 40 must be a multiple of 16, such as 32"):
         make(image_size=40)

@@ -81,6 +81,23 @@ def test_sliding_attention_is_refused(tmp_path: Path) -> None:
         read_facts(change(place, slide))
 
 
+def test_a_configuration_as_older_versions_wrote_it_says_the_same(tmp_path: Path) -> None:
+    place = make_tiny_vlm(tmp_path / "vlm", "qwen2_5_vl")
+    expected = read_facts(str(place)).architecture["text_config"]
+
+    def flatten(stored: dict[str, Any]) -> None:
+        text = stored.pop("text_config")
+        rope = text.pop("rope_parameters")
+        left = ("model_type", "dtype", "layer_types")
+        stored.update({name: value for name, value in text.items() if name not in left})
+        stored["rope_theta"] = rope["rope_theta"]
+        stored["rope_scaling"] = {"type": "mrope", "mrope_section": rope["mrope_section"]}
+
+    got = read_facts(change(place, flatten)).architecture["text_config"]
+    assert got["rope_parameters"].pop("type") == "mrope"
+    assert {**got, "dtype": None} == {**expected, "dtype": None}
+
+
 def test_a_place_that_is_no_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"has no config.json; give the directory of a model"):
         read_facts(str(tmp_path))
@@ -138,6 +155,8 @@ def test_missing_and_damaged_weights_are_refused(place: Path) -> None:
     path = place / "model.safetensors"
     weights = load_file(path)
     name = "model.language_model.layers.0.mlp.up_proj.weight"
+    save_file({n: t for n, t in weights.items() if "lm_head" not in n}, path, {"format": "pt"})
+    read_model(str(place))
     save_file({n: t for n, t in weights.items() if n != name}, path, {"format": "pt"})
     with pytest.raises(CheckpointError, match=r"lacks 1 weights .*\.0\.mlp\.up_proj\.weight"):
         read_model(str(place))

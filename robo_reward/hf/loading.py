@@ -146,7 +146,8 @@ def read_model(base: str) -> nn.Module:
         except (OSError, RuntimeError, ValueError, SafetensorError) as error:
             reason = " ".join(str(error).split())[:300]
             raise CheckpointError(f"{place} cannot be loaded ({reason}); copy it again") from error
-    lacking = sorted(told["missing_keys"]) + sorted(str(key) for key in told["mismatched_keys"])
+    lacking = [key for key in sorted(told["missing_keys"]) if not key.startswith("lm_head")]
+    lacking += sorted(str(key) for key in told["mismatched_keys"])
     if lacking:
         raise CheckpointError(
             f"{place} lacks {len(lacking)} weights or has them in another shape, such as "
