@@ -110,6 +110,7 @@ def test_every_file_is_needed_and_none_runs_code(place: Path) -> None:
     kinds = {path.name.split("-")[0].split(".")[0] for path in place.iterdir()}
     assert kinds == {"config", "model", "base", "tokenizer"}
     assert {path.suffix for path in place.iterdir()} == {".json", ".safetensors"}
+    assert len({path.stat().st_mode for path in place.iterdir()}) == 1, "readers read all or none"
 
 
 def test_checkpoints_of_one_run_share_what_is_frozen(base: Path, place: Path) -> None:

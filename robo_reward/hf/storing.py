@@ -6,6 +6,7 @@ of what is in it and never changes, so the checkpoints of one run share it by a 
 
 import hashlib
 import os
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
@@ -40,14 +41,13 @@ def save_base(directory: Path, network: ProgressNetwork) -> dict[str, Any]:
         OSError: If it cannot be written.
     """
     facts = cast(HfBackbone, network.backbone).facts
-    digest = frozen_digest(network)
-    path = frozen_file(directory, digest)
-    if not path.is_file():
-        _write_frozen(path, network)
     tokenizer = facts.tokenizer.encode()
     name = hashlib.sha256(tokenizer).hexdigest()
     if not tokenizer_file(directory, name).is_file():
         write_atomically(tokenizer_file(directory, name), tokenizer)
+    digest = frozen_digest(network)
+    if not frozen_file(directory, digest).is_file():
+        _write_frozen(frozen_file(directory, digest), network, like=tokenizer_file(directory, name))
     return {
         "frozen_sha256": digest,
         "tokenizer_sha256": name,
@@ -104,7 +104,8 @@ def _digest(tensors: dict[str, Tensor]) -> str:
     return found.hexdigest()
 
 
-def _write_frozen(path: Path, network: ProgressNetwork) -> None:
+def _write_frozen(path: Path, network: ProgressNetwork, like: Path) -> None:
+    """Link the file of another checkpoint, or write it; whoever may read ``like`` may read it."""
     from safetensors.torch import save_file
 
     with replacing(path) as temporary:
@@ -115,6 +116,7 @@ def _write_frozen(path: Path, network: ProgressNetwork) -> None:
                 continue
             return
         save_file({name: t.contiguous() for name, t in network.frozen().items()}, temporary)
+        shutil.copymode(like, temporary)  # safetensors would let nobody else read it
 
 
 def _load_frozen(path: Path, network: ProgressNetwork, expected: str) -> None:
