@@ -81,35 +81,37 @@ def test_tokens_are_those_of_the_model_with_its_own_processor(make: Maker, famil
         assert (torch.cat(whole, dim=-1) - made.encode(images)).abs().max() < 1e-5
 
 
-def whole_prompt(made: HfBackbone, text: str, images: Tensor) -> Tensor:
+type Cells = frozenset[tuple[int, int]]
+TOLD = ("at the start", "at the goal", "1 earlier", "before", "after")
+
+
+def whole_prompt(made: HfBackbone, text: str, images: Tensor, absent: Cells) -> Tensor:
     """Slots of one query as the plain model gives them: no cache, the whole prompt at once.
 
     Args:
         made: The backbone.
         text: The instruction.
-        images: Two views, each with start, goal, before, after: (2, 4, S, S, 3).
+        images: Two views, each with what is `TOLD` of in turn: (2, 5, S, S, 3).
+        absent: The (view, role) that the model's own attention mask hides.
     """
     model: Any = made.model
     words, image = made.words, model.config.image_token_id
     numbers = [*words(RULES, 999), *words(text, 99)]
-    shown = []
-
-    def show(view: int, role: int, told: str) -> None:
-        said = [*words("\n", 9), *words(("front", "wrist")[view], 9), *words(f" {told}: ", 99)]
-        side = images.shape[2] // 16
-        numbers.extend([*said, *words.opening, *[image] * side**2, *words.closing])
-        shown.append(images[view, role])
-
-    for view in range(2):
-        show(view, 0, "at the start")
-        show(view, 1, "at the goal")
-    for role, told in ((2, "before"), (3, "after")):
-        for view in range(2):
-            show(view, role, told)
+    there = [1] * len(numbers)
+    order = [(v, r) for v in range(2) for r in range(2)] + [
+        (v, r) for r in range(2, 5) for v in range(2)
+    ]
+    for view, role in order:
+        said = [*words("\n", 9), *words(("front", "wrist")[view], 9)]
+        said += words(f" {TOLD[role]}: ", 99)
+        shown = [*said, *words.opening, *[image] * made.side**2, *words.closing]
+        numbers.extend(shown)
+        there.extend([int((view, role) not in absent)] * len(shown))
     ids = torch.tensor([[*numbers, 1, 1, 1, 1, 1]])
     embedded = model.get_input_embeddings()(ids)
     embedded = torch.cat([embedded[:, :-5], made.slots[None]], dim=1)
-    given = processed(made, torch.stack(shown))
+    given = processed(made, torch.stack([images[cell] for cell in order]))
+    given["attention_mask"] = torch.tensor([[*there, 1, 1, 1, 1, 1]])
     if made.facts.family.rows_and_columns:
         kinds = (ids == image).int()
         grid = given["image_grid_thw"]
@@ -119,20 +121,29 @@ def whole_prompt(made: HfBackbone, text: str, images: Tensor) -> Tensor:
     return made.read_out(states[:, -5:])
 
 
+def shows(absent: Cells, roles: range) -> Tensor:
+    """Which of two views are there, (1, G, 2)."""
+    return torch.tensor([[[(view, role) not in absent for view in range(2)] for role in roles]])
+
+
 @pytest.mark.parametrize("family", MARKS)
-def test_cached_and_packed_reading_is_the_whole_prompt_at_once(make: Maker, family: str) -> None:
-    made, texts = make(family), ("open the drawer", TEXT)
+@pytest.mark.parametrize("absent", [frozenset(), frozenset({(0, 0), (1, 1), (1, 3), (0, 2)})])
+def test_cached_and_packed_reading_is_the_whole_prompt_at_once(
+    make: Maker, family: str, absent: Cells
+) -> None:
+    made, texts = make(family, history=1), ("open the drawer", TEXT)
     images = pixels(12).view(2, 6, SIZE, SIZE, 3)  # two views of start, goal and four moments
+    moments, index = [(2, 3, 4), (3, 4, 5), (5, 4, 2)], torch.tensor([0, 1, 1])
     with torch.inference_mode():
         tokens = made.encode(images.flatten(0, 1)).unflatten(0, (2, 6)).transpose(0, 1)
-        ends = torch.stack([tokens[:2], tokens[:2]])
-        prefix = made.prefix(texts, ("front", "wrist"), panel(ends))
-        moments = [(2, 3), (3, 4), (4, 5), (2, 5)]
-        queries = torch.stack([tokens[list(pair)] for pair in moments])
-        index = torch.tensor([0, 1, 1, 0])
-        slots = made.read(prefix, index, panel(queries))
-        for row, (pair, text) in enumerate(zip(moments, index.tolist(), strict=True)):
-            expected = whole_prompt(made, texts[text], images[:, [0, 1, *pair]])
+        ends = Panel(tokens=tokens[:2].expand(2, -1, -1, -1, -1), there=shows(absent, range(2)))
+        ends = Panel(tokens=ends.tokens, there=ends.there.expand(2, -1, -1))
+        prefix = made.prefix(texts, ("front", "wrist"), ends)
+        there = shows(absent, range(2, 5)).expand(3, -1, -1)
+        queries = torch.stack([tokens[list(three)] for three in moments])
+        slots = made.read(prefix, index, Panel(tokens=queries, there=there))
+        for row, (three, text) in enumerate(zip(moments, index.tolist(), strict=True)):
+            expected = whole_prompt(made, texts[text], images[:, [0, 1, *three]], absent)
             assert (slots[row] - expected[0]).abs().max() < 1e-5
 
 

@@ -17,6 +17,7 @@ from .presets import hub_id
 
 REFUSED = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.pickle", "*.ckpt", "*.py")
 """Files that can run code when they are loaded, and so have no place beside weights."""
+_SAFE: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
 _WANTED = ("*.json", "*.safetensors", "*.txt", "*.jinja")
 
 
@@ -89,7 +90,7 @@ def read_facts(base: str) -> Facts:
 
     try:
         tokenizer = (place / "tokenizer.json").read_text(encoding="utf-8")
-        images = AutoImageProcessor.from_pretrained(place, local_files_only=True)
+        images = AutoImageProcessor.from_pretrained(place, **_SAFE)
     except (OSError, ValueError, KeyError, ImportError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(
@@ -115,7 +116,7 @@ def _architecture(place: Path) -> dict[str, Any]:
         raise InputError(f"{path} is damaged ({error}); copy the model again") from error
     if "auto_map" in stored:
         raise InputError(f"{path} asks to run code of its own (auto_map), which is never done")
-    config = AutoConfig.from_pretrained(place, local_files_only=True)
+    config = AutoConfig.from_pretrained(place, **_SAFE)
     told: dict[str, Any] = json.loads(config.to_json_string(use_diff=False))
     assert told["model_type"] == named
     told.pop("_name_or_path", None)
@@ -139,7 +140,7 @@ def read_model(base: str) -> nn.Module:
                 dtype="auto",
                 attn_implementation="sdpa",
                 use_safetensors=True,
-                local_files_only=True,
+                **_SAFE,
                 ignore_mismatched_sizes=True,  # so that they are told
                 output_loading_info=True,
             )
