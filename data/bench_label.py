@@ -9,7 +9,7 @@ import numpy as np
 import tyro
 from numpy.typing import NDArray
 
-from robo_reward.config import CompactConfig
+from robo_reward.config import CompactConfig, HfConfig
 
 from .bench_timing import Row, check_agreement, check_flags, in_turn, multiply_adds, report
 
@@ -49,6 +49,13 @@ class BenchLabel:
     backbone: Annotated[CompactConfig, tyro.conf.arg(name="")] = field(
         default_factory=CompactConfig
     )
+    hf: HfConfig = field(default_factory=HfConfig)
+    """A pretrained model in place of the compact network: give ``--hf.base``."""
+
+    @property
+    def shape(self) -> CompactConfig | HfConfig:
+        """The backbone that was asked for."""
+        return self.hf if self.hf.base else self.backbone
 
     def run(self) -> None:
         """Measure, print a table, and write the figures where asked.
@@ -83,9 +90,9 @@ class BenchLabel:
         from robo_reward.checkpoint import build
 
         torch.manual_seed(self.seed)
-        network = build(self.backbone).eval()
+        network = build(self.shape).eval()
         episode = made_up_episode(self)
-        again = ThreePasses(network, episode, self.backbone.history)
+        again = ThreePasses(network, episode, self.shape.history)
         check_agreement("the readings", difference(self._model(network), episode, again.hops()))
 
         def once() -> "Labels":
@@ -101,7 +108,7 @@ class BenchLabel:
             "three_pass_macs_per_frame": three_macs / self.queries,
             "macs_ratio": three_macs / macs,
             "queries": self.queries,
-            "image_size": self.backbone.image_size,
+            "image_size": self.shape.image_size,
             "threads": torch.get_num_threads(),
         }
 
@@ -109,7 +116,7 @@ class BenchLabel:
         """Return a model that has seen nothing yet."""
         from robo_reward.model import Model, ModelSettings
 
-        size, history = self.backbone.image_size, self.backbone.history
+        size, history = self.shape.image_size, self.shape.history
         return Model(network, ModelSettings(image_size=size, history=history), fingerprint="")
 
 
@@ -125,7 +132,7 @@ def made_up_episode(command: BenchLabel) -> MadeUp:
     """Return random frames, start and goal."""
     from robo_reward.protocols import References
 
-    rng, size = np.random.default_rng(command.seed), command.backbone.image_size
+    rng, size = np.random.default_rng(command.seed), command.shape.image_size
     names = [f"view_{number:03d}" for number in range(command.views)]
 
     def shown() -> "Views":

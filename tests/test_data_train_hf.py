@@ -12,6 +12,7 @@ import torch
 import tyro
 from tiny_vlm import make_tiny_vlm
 
+from data.bench_label import BenchLabel
 from data.train import Train
 from robo_reward.batch import PairBatch
 from robo_reward.checkpoint import CONFIG, load
@@ -142,3 +143,10 @@ def test_a_dry_run_tells_sizes_and_memory_and_fetches_nothing(
     assert "a step of at most 216 images, 36 prefixes and 144 pairs" in told
     assert "memory to judge, estimated: " in told
     assert not out.exists()
+
+
+def test_one_cached_pass_says_what_three_whole_ones_say_and_costs_less(base: Path) -> None:
+    hf = HfConfig(base=str(base), image_size=32, lora_rank=0, dtype="fp32", history=1)
+    figures = BenchLabel(queries=8, repeats=1, hf=hf).measure()
+    assert figures["image_size"] == 32
+    assert figures["macs_ratio"] > 4.0
