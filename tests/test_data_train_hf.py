@@ -12,6 +12,7 @@ import torch
 import tyro
 from tiny_vlm import make_tiny_vlm
 
+from data.adapt import Adapt
 from data.bench_label import BenchLabel
 from data.train import Train
 from robo_reward.batch import PairBatch
@@ -96,7 +97,7 @@ def test_the_flags_choose_the_backbone() -> None:
     assert hf.shape == HfConfig(base="some/model", lora_rank=8)
     assert hf.schedule.learning_rate == 1e-4
     with pytest.raises(InputError, match=r"say which by --hf\.base"):
-        Train(dataset="d", out=Path("o"), hf=HfConfig(lora_rank=8))
+        Train(dataset=("d",), out=Path("o"), hf=HfConfig(lora_rank=8))
 
 
 @pytest.mark.parametrize(
@@ -150,3 +151,28 @@ def test_one_cached_pass_says_what_three_whole_ones_say_and_costs_less(base: Pat
     figures = BenchLabel(queries=8, repeats=1, hf=hf).measure()
     assert figures["image_size"] == 32
     assert figures["macs_ratio"] > 4.0
+
+
+def test_training_goes_on_from_a_model_whose_base_is_gone(
+    command: Train, base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command.run()
+    shutil.rmtree(base)
+    before = load(command.out, device="cpu").network
+    adapt = Adapt(
+        model=command.out,
+        dataset=command.dataset,
+        out=tmp_path / "more",
+        steps=1,
+        cache=command.cache,
+    )
+    told = adapt.command()
+    assert told.shape == command.hf, "its own rate is lower"
+    replace(told, sampling=command.sampling).run()
+    assert "memory to train, estimated" in capsys.readouterr().out
+    after = load(tmp_path / "more", device="cpu").network
+    one, two = before.frozen(), after.frozen()
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    other = replace(command, start=command.out, out=tmp_path / "other")
+    with pytest.raises(InputError, match=r"has the shape .* not what was asked for; repeat the"):
+        replace(other, hf=replace(command.hf, train_vision=True)).run()

@@ -84,9 +84,11 @@ def test_a_checkpoint_has_a_card_and_leaves_nothing_when_removed(tmp_path: Path)
 
 
 def test_it_names_the_model_that_a_backbone_is_made_of() -> None:
-    shape = {"type": "hf", "base": "some/`model`"}
-    stored = {"code_version": "1.2", "backbone": shape, "training": {}}
     settings = {"query_period_s": 0.4, "tracker": {"success_threshold": 0.7, "calibration": None}}
-    assert "a hf backbone over `some/'model'`" in model_card(
-        "m", "f", stored | {"settings": settings}
-    )
+    stored = {
+        "code_version": "1.2",
+        "backbone": {"type": "hf", "base": "some/`model`"},
+        "settings": settings,
+        "training": {},
+    }
+    assert "a hf backbone over `some/'model'`" in model_card("m", "f", stored)

@@ -108,8 +108,8 @@ def test_a_loaded_model_keeps_the_promises_of_a_progress_model(place: Path) -> N
 
 def test_every_file_is_needed_and_none_runs_code(place: Path) -> None:
     kinds = {path.name.split("-")[0].split(".")[0] for path in place.iterdir()}
-    assert kinds == {"config", "model", "base", "tokenizer"}
-    assert {path.suffix for path in place.iterdir()} == {".json", ".safetensors"}
+    assert kinds == {"config", "model", "base", "tokenizer", "README"}
+    assert {path.suffix for path in place.iterdir()} == {".json", ".safetensors", ".md"}
     assert len({path.stat().st_mode for path in place.iterdir()}) == 1, "readers read all or none"
 
 
@@ -128,11 +128,11 @@ def test_checkpoints_of_one_run_share_what_is_frozen(base: Path, place: Path) ->
 
 def test_saving_another_base_leaves_nothing_of_the_old_one(base: Path, place: Path) -> None:
     save(place, *made(base, dtype="fp32"))
-    assert len(list(place.iterdir())) == 4
+    assert len(list(place.iterdir())) == 5
     load(place)
     compact = ModelConfig(backbone=tiny.SHAPE, settings=SETTINGS)
     save(place, tiny.network(), compact)
-    assert len(list(place.iterdir())) == 2
+    assert len(list(place.iterdir())) == 3
 
 
 def test_a_save_that_is_killed_before_the_configuration_leaves_the_old_model(
