@@ -16,8 +16,7 @@ from ..config import HfConfig
 from ..protocols import Panel
 from .adapting import prepare
 from .families import see
-from .language import KeyValues, run
-from .language import Words as Given
+from .language import Given, KeyValues, run
 from .loading import Facts
 from .memory import Load, Shape, Weights, largest
 from .prompt import RULES, START_GOAL, Template, Words, Writer

@@ -19,7 +19,7 @@ type KeyValues = tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Words:
+class Given:
     """Tokens on their way into the language layers."""
 
     states: Tensor
@@ -52,7 +52,7 @@ class _Layer:
 
 def run(
     model: Any,
-    words: Words,
+    given: Given,
     *,
     kept: Sequence[KeyValues] | None = None,
     index: Tensor | None = None,
@@ -63,13 +63,13 @@ def run(
 
     Args:
         model: A text model of transformers: ``layers``, ``norm``, ``rotary_emb``.
-        words: What goes in.
+        given: What goes in.
         kept: Keys and values of the prefixes, by layer; None for the prefixes themselves.
         index: (B,) which of the prefixes each row follows.
         dtype: Of kept keys and values.
         forget: Compute activations again for the backward pass (Chen et al., arXiv 1604.06174).
     """
-    rotary = model.rotary_emb(words.states, words.positions)
+    rotary = model.rotary_emb(given.states, given.positions)
 
     def one(number: int, states: Tensor) -> tuple[Tensor, KeyValues]:
         mine = None
@@ -77,19 +77,19 @@ def run(
             mine = (kept[number][0][index], kept[number][1][index])
         cache = _Layer(mine, dtype)
         states = model.layers[number](
-            states, attention_mask=words.mask, position_embeddings=rotary, past_key_values=cache
+            states, attention_mask=given.mask, position_embeddings=rotary, past_key_values=cache
         )
         assert cache.own is not None
         return states, cache.own
 
-    states, all_own = words.states, []
+    states, all_own = given.states, []
     for number in range(len(model.layers)):
         if forget:
             states, own = checkpoint(one, number, states, use_reentrant=False)
         else:
             states, own = one(number, states)
-        if number < words.deeper.shape[2]:
-            states = states.index_add(1, words.images, words.deeper[:, :, number].to(states.dtype))
+        if number < given.deeper.shape[2]:
+            states = states.index_add(1, given.images, given.deeper[:, :, number].to(states.dtype))
         all_own.append(own)
     normed: Tensor = model.norm(states)
     return normed, all_own
