@@ -7,6 +7,9 @@ from .errors import InputError
 
 type Floats = NDArray[np.float64]
 
+BINS = 10
+"""Equal bins of confidence in which it is compared with how often it is right."""
+
 
 def spearman(estimate: ArrayLike, truth: ArrayLike) -> float:
     """Return Spearman's rank correlation, ties by average rank; NaN if either is constant.
@@ -43,15 +46,38 @@ def mean_error(estimate: ArrayLike, truth: ArrayLike) -> float:
     return float(np.mean(np.abs(a - b)))
 
 
-def calibration_error(confidence: ArrayLike, right: ArrayLike, *, bins: int = 10) -> float:
-    """Return the expected calibration error: mean |confidence − share right| over equal bins."""
+def ccc(estimate: ArrayLike, truth: ArrayLike) -> float:
+    """Return Lin's concordance: 2·cov / (var + var′ + (mean − mean′)²); NaN if both are constant.
+
+    A correlation that also punishes another scale or offset (Lin, Biometrics 45, 1989); 0 for a
+    constant estimate of what is not constant.
+    """
+    a, b = _pair(estimate, truth)
+    below = float(a.var() + b.var() + (a.mean() - b.mean()) ** 2)
+    shared = float(np.mean((a - a.mean()) * (b - b.mean())))
+    return 2 * shared / below if below > 0 and (np.ptp(a) > 0 or np.ptp(b) > 0) else float("nan")
+
+
+def reliability(confidence: ArrayLike, right: ArrayLike, *, bins: int = BINS) -> Floats:
+    """Return (bins, 3): how many, sum of confidence, how many right, in equal bins of confidence.
+
+    Sums, so that those of several episodes may be added.
+    """
     p, y = _pair(confidence, right)
     number = np.minimum((p * bins).astype(int), bins - 1)
-    gaps = [
-        abs(float(p[number == k].mean() - y[number == k].mean())) * float((number == k).mean())
-        for k in np.unique(number)
-    ]
-    return float(sum(gaps))
+    columns = [np.bincount(number, weights, bins) for weights in (np.ones_like(p), p, y)]
+    return np.stack(columns, axis=1).astype(np.float64)
+
+
+def expected_calibration_error(sums: Floats) -> float:
+    """Return the mean |confidence − share right| over the bins of `reliability`; NaN if empty."""
+    count = float(sums[:, 0].sum())
+    return float(np.abs(sums[:, 1] - sums[:, 2]).sum()) / count if count else float("nan")
+
+
+def calibration_error(confidence: ArrayLike, right: ArrayLike, *, bins: int = BINS) -> float:
+    """Return the expected calibration error: mean |confidence − share right| over equal bins."""
+    return expected_calibration_error(reliability(confidence, right, bins=bins))
 
 
 def _ranks(values: Floats) -> Floats:

@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
 from robo_reward.errors import InputError
-from robo_reward.metrics import auroc, calibration_error, mean_error, spearman
+from robo_reward.metrics import (
+    auroc,
+    calibration_error,
+    ccc,
+    expected_calibration_error,
+    mean_error,
+    reliability,
+    spearman,
+)
 
 numbers = st.integers(0, 5).map(float)
 
@@ -64,7 +72,27 @@ def test_perfect_confidence_has_no_calibration_error() -> None:
     assert calibration_error([1.0, 1.0, 0.0], [1, 1, 0]) == 0.0
 
 
-@pytest.mark.parametrize("metric", [spearman, auroc, mean_error, calibration_error])
+def test_the_curve_of_reliability_adds_up_over_episodes() -> None:
+    first = reliability([0.15, 0.95], [0, 1], bins=10)
+    assert first[1].tolist() == [1.0, 0.15, 0.0]
+    assert first[9].tolist() == [1.0, 0.95, 1.0]
+    both = first + reliability([1.0, 1.0], [0, 1], bins=10)
+    assert both[9].tolist() == pytest.approx([3.0, 2.95, 2.0])
+    assert expected_calibration_error(both) == pytest.approx((0.15 + 0.95) / 4)
+    assert math.isnan(expected_calibration_error(np.zeros((10, 3))))
+
+
+def test_agreement_punishes_scale_and_offset() -> None:
+    truth = np.array([0.0, 0.5, 1.0])
+    assert ccc(truth, truth) == pytest.approx(1.0)
+    assert ccc(1 - truth, truth) == pytest.approx(-1.0)
+    # half the scale: 2 · ½var / (¼var + var + ¼²), var = 1/6
+    assert ccc(truth / 2, truth) == pytest.approx((1 / 6) / (1.25 / 6 + 0.0625))
+    assert ccc([0.5, 0.5, 0.5], truth) == 0.0
+    assert math.isnan(ccc([0.5, 0.5], [0.1, 0.1]))
+
+
+@pytest.mark.parametrize("metric", [spearman, auroc, mean_error, calibration_error, ccc])
 @pytest.mark.parametrize(("a", "b"), [([1.0], [1.0]), ([1, 2], [1, 2, 3]), ([[1, 2]], [[1, 2]])])
 def test_lists_that_do_not_pair_are_refused(metric: object, a: list, b: list) -> None:
     with pytest.raises(InputError, match="two lists of equal length"):
