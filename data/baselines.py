@@ -47,6 +47,11 @@ def pixel_distance(
         size: Side at which images are compared.
     """
     distances = np.array([_distance(views, references.goal, size) for views in frames])
+    return goal_distance(distances, query)
+
+
+def goal_distance(distances: Floats, query: NDArray[np.int64]) -> Floats:
+    """Return 1 − d / d(first), clipped to [0, 1], shape of ``query``, of distances a query."""
     near = 1.0 - distances / max(distances[0], 1e-9)
     progress: Floats = np.clip(near, 0.0, 1.0)[query]
     return progress

@@ -8,15 +8,22 @@ from numpy.typing import NDArray
 
 from robo_reward.calibration import fit_calibration, match_threshold, success_threshold
 from robo_reward.errors import InputError
-from robo_reward.metrics import auroc, mean_error, spearman
+from robo_reward.metrics import auroc, ccc, mean_error, spearman
 from robo_reward.model import Labels, Model
 from robo_reward.protocols import References, Views
+from robo_reward.ranking import FAILURE, PARTIAL, SUCCESS
 from robo_reward.tracker import TrackerSettings
+
+from .goals import Goal
 
 type Floats = NDArray[np.float64]
 
 CONSTANT = 0.1
 """Truth that moves by less than this gives no order to compare with."""
+AGREEMENT = ("spearman_success", "spearman_failure", "mae", "constant_max", "ccc")
+"""What `agreement` says of an episode."""
+PARTLY = 0.4
+"""True progress at the end from which on an episode that did not succeed is a partial success."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +44,25 @@ class Case:
     """1 if the behaviour pursues the instruction, 0 if not, NaN if unknown."""
     clean: bool = True
     """Whether the episode is a success made without disturbance."""
+    graded: float = float("nan")
+    """Outcome class that somebody gave the episode; NaN: it follows from truth and done."""
+    behaviour: str = ""
+    """How the episode was made, where recorded."""
+    paraphrases: tuple[str, ...] = ()
+    """Other ways to say the instruction."""
+    rivals: tuple[Goal, ...] = ()
+    """Goals that the behaviour does not pursue; progress is NaN where it is unknown."""
+
+    @property
+    def outcome(self) -> float:
+        """Failure, partial or success; NaN where nobody knows."""
+        if not np.isnan(self.graded):
+            return self.graded
+        if self.done[-1] == 1.0:
+            return SUCCESS
+        if np.isnan(self.truth[-1]):
+            return FAILURE if self.done[-1] == 0.0 else float("nan")
+        return PARTIAL if self.truth[-1] >= PARTLY else FAILURE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,26 +130,32 @@ def summary(progress: Sequence[NDArray[np.floating]], cases: Sequence[Case]) -> 
     episodes whose truth is constant (moves by less than .1), which have no rank correlation.
     NaN where there is no such episode. Frames without truth or Φ (NaN) are left out.
     """
-    ranks: dict[bool, list[float]] = {True: [], False: []}
-    errors, constant = [], [np.nan]
-    for phi, case in zip(progress, cases, strict=True):
-        known = ~np.isnan(case.truth) & ~np.isnan(phi)
-        if not known.any():
-            continue
-        errors.append(mean_error(phi[known], case.truth[known]))
-        if np.ptp(case.truth[known]) < CONSTANT:
-            constant.append(float(phi[known].max()))
-        else:
-            rank = spearman(phi[known], case.truth[known])
-            ranks[case.clean].append(0.0 if np.isnan(rank) else rank)
+    rows = [agreement(phi, case) for phi, case in zip(progress, cases, strict=True)]
+    told = {name: [row[name] for row in rows if not np.isnan(row[name])] for name in AGREEMENT}
+    constant = told["constant_max"]
     return {
-        "spearman_success": _mean(ranks[True]),
-        "spearman_failure": _mean(ranks[False]),
-        "mae": _mean(errors),
-        "constant_max": float(np.nanmax(constant)) if len(constant) > 1 else float("nan"),
-        "episodes": float(len(errors)),
-        "constant_episodes": float(len(constant) - 1),
+        "spearman_success": _mean(told["spearman_success"]),
+        "spearman_failure": _mean(told["spearman_failure"]),
+        "mae": _mean(told["mae"]),
+        "constant_max": max(constant) if constant else float("nan"),
+        "episodes": float(len(told["mae"])),
+        "constant_episodes": float(len(constant)),
     }
+
+
+def agreement(phi: NDArray[np.floating], case: Case) -> dict[str, float]:
+    """Return what one episode adds to `summary`, and its ``ccc``; NaN for what it does not tell."""
+    row = dict.fromkeys(AGREEMENT, float("nan"))
+    known = ~np.isnan(case.truth) & ~np.isnan(phi)
+    if not known.any():
+        return row
+    told, truth = phi[known], case.truth[known]
+    row["mae"] = mean_error(told, truth)
+    if np.ptp(truth) < CONSTANT:
+        return row | {"constant_max": float(told.max())}
+    rank = spearman(told, truth)
+    row["spearman_success" if case.clean else "spearman_failure"] = 0.0 if np.isnan(rank) else rank
+    return row | {"ccc": ccc(told, truth)}
 
 
 def success_auroc(scores: Sequence[float], cases: Sequence[Case]) -> float:

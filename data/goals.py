@@ -27,6 +27,8 @@ class Goal:
     """(T,) 1 where the task is done, else 0."""
     match: float
     """1 if the behaviour pursues this goal, 0 if not."""
+    timed: bool = False
+    """Whether progress is elapsed time, for want of better: to train on, not to judge by."""
 
 
 def episode_goals(episode: Episode, *, budget: Budget = "stepwise") -> tuple[Goal, ...]:
@@ -63,17 +65,23 @@ def _without_truth(episode: Episode, budget: Budget) -> Goal:
     length = episode.length
     progress: Floats = np.full(length, np.nan)
     success: Floats = np.full(length, np.nan)
-    match = np.nan
+    match, timed = np.nan, False
     if episode.subtasks and episode.outcome is not False:
         bounds = [episode.subtasks[0].start, *(subtask.end for subtask in episode.subtasks)]
         progress = keyframe_progress(bounds, length, budget=budget)
         success = (np.arange(length) >= bounds[-1]).astype(np.float64)
         match = 1.0
     elif episode.outcome:
-        progress, match = time_progress(length), 1.0
+        progress, match, timed = time_progress(length), 1.0, True
         success = unannotated_success(length)
     elif episode.outcome is False:
         success = np.zeros(length)
     if episode.success is not None:
         success = episode.success.astype(np.float64)
-    return Goal(instructions=episode.instructions, progress=progress, success=success, match=match)
+    return Goal(
+        instructions=episode.instructions,
+        progress=progress,
+        success=success,
+        match=match,
+        timed=timed,
+    )

@@ -1,16 +1,15 @@
 """Episodes that training never saw, as cases: under their own words and under wrong ones."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from robo_reward.metrics import auroc
-from robo_reward.model import query_stride
 from robo_reward.protocols import References, Views
 
-from .baselines import clock, constant_hop, pixel_distance
+from .estimators import trivial_estimators
 from .evaluate import Case, judge, success_auroc, summary
 from .goals import Goal, episode_goals
 from .references import AUTO, ReferenceFinder
@@ -29,12 +28,24 @@ NOBODY = -1
 class HeldOut:
     """The episodes of a dataset whose truth is known, at the image size of a model."""
 
-    def __init__(self, dataset: "EpisodeDataset", *, size: int) -> None:
-        """Read what is known of every episode; pixels are read when judged."""
+    def __init__(
+        self,
+        dataset: "EpisodeDataset",
+        *,
+        size: int,
+        reference: str = AUTO,
+        chosen: Sequence[int] | None = None,
+    ) -> None:
+        """Read what is known of every episode, or of those chosen; pixels are read when judged.
+
+        Raises:
+            InputError: If a reference or an episode is asked for that is not there.
+        """
         self.dataset, self.size = dataset, size
-        self.episodes = [dataset.episode(i) for i in range(len(dataset))]
+        numbers = range(len(dataset)) if chosen is None else chosen
+        self.episodes = [dataset.episode(i) for i in numbers]
         self.goals = {e.index: episode_goals(e) for e in self.episodes}
-        self.finder = ReferenceFinder(dataset, AUTO, size=size)
+        self.finder = ReferenceFinder(dataset, reference, size=size)
 
     def cases(self) -> list[Case]:
         """Return every episode under its recorded instruction, references of another success."""
@@ -90,20 +101,13 @@ class HeldOut:
         Their success score is Φ at the end; no figure for match, they do not read.
         """
         cases = self.cases()
-        tracks: dict[str, list[Floats]] = {"clock": [], "constant_hop": [], "pixel_distance": []}
-        for case in cases:
-            length = len(case.truth)
-            every = query_stride(query_period_s, case.fps)
-            query = np.arange(length) // every
-            tracks["clock"].append(clock(length))
-            tracks["constant_hop"].append(constant_hop(length, every))
-            distance = pixel_distance(case.frames(every), case.references, query=query)
-            tracks["pixel_distance"].append(distance)
-        return {
-            name: summary(progress, cases)
-            | {"success_auroc": success_auroc([float(phi[-1]) for phi in progress], cases)}
-            for name, progress in tracks.items()
-        }
+        figures = {}
+        for name, estimate in trivial_estimators(query_period_s).items():
+            tracks = [estimate(case) for case in cases]
+            scores = [track.success_score for track in tracks]
+            figures[name] = summary([track.progress for track in tracks], cases)
+            figures[name]["success_auroc"] = success_auroc(scores, cases)
+        return figures
 
     def _case(self, episode: "Episode", goal: Goal, references: References) -> Case:
         return Case(
@@ -112,10 +116,13 @@ class HeldOut:
             references=references,
             frames=self._reader(episode),
             fps=episode.fps,
-            truth=goal.progress,
+            truth=np.full(episode.length, np.nan) if goal.timed else goal.progress,
             done=goal.success,
             match=goal.match,
             clean=bool(episode.outcome) and episode.behaviour != "noise",
+            behaviour=episode.behaviour or "",
+            paraphrases=goal.instructions[1:],
+            rivals=tuple(g for g in self.goals[episode.index] if g.match == 0.0 and g is not goal),
         )
 
     def _reader(self, episode: "Episode") -> Callable[[int], Iterator[Views]]:

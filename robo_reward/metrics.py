@@ -41,8 +41,8 @@ def auroc(scores: ArrayLike, labels: ArrayLike) -> float:
 
 
 def mean_error(estimate: ArrayLike, truth: ArrayLike) -> float:
-    """Return the mean |Φ − truth|."""
-    a, b = _pair(estimate, truth)
+    """Return the mean |Φ − truth|; one value is enough."""
+    a, b = _pair(estimate, truth, least=1)
     return float(np.mean(np.abs(a - b)))
 
 
@@ -63,7 +63,7 @@ def reliability(confidence: ArrayLike, right: ArrayLike, *, bins: int = BINS) ->
 
     Sums, so that those of several episodes may be added.
     """
-    p, y = _pair(confidence, right)
+    p, y = _pair(confidence, right, least=1)
     number = np.minimum((p * bins).astype(int), bins - 1)
     columns = [np.bincount(number, weights, bins) for weights in (np.ones_like(p), p, y)]
     return np.stack(columns, axis=1).astype(np.float64)
@@ -88,8 +88,9 @@ def _ranks(values: Floats) -> Floats:
     return means[inverse]
 
 
-def _pair(first: ArrayLike, second: ArrayLike) -> tuple[Floats, Floats]:
+def _pair(first: ArrayLike, second: ArrayLike, *, least: int = 2) -> tuple[Floats, Floats]:
     a, b = np.asarray(first, np.float64), np.asarray(second, np.float64)
-    if a.shape != b.shape or a.ndim != 1 or len(a) < 2:
-        raise InputError(f"need two lists of equal length, at least 2; got {a.shape}, {b.shape}")
+    if a.shape != b.shape or a.ndim != 1 or len(a) < least:
+        shapes = f"{a.shape}, {b.shape}"
+        raise InputError(f"need two lists of equal length, at least {least}; got {shapes}")
     return a, b

@@ -58,6 +58,13 @@ def test_auroc_counts_the_pairs_in_right_order(pairs: list[tuple[float, bool]]) 
         assert got == pytest.approx(won / len(positive) / len(negative))
 
 
+def test_one_value_has_no_order_but_an_error() -> None:
+    assert mean_error([0.5], [0.25]) == 0.25
+    assert reliability([0.95], [1])[9].tolist() == [1.0, 0.95, 1.0]
+    with pytest.raises(InputError, match="at least 2"):
+        spearman([1.0], [1.0])
+
+
 def test_the_mean_error_by_hand() -> None:
     assert mean_error([0.0, 1.0], [0.5, 0.75]) == pytest.approx(0.375)
 
@@ -93,7 +100,7 @@ def test_agreement_punishes_scale_and_offset() -> None:
 
 
 @pytest.mark.parametrize("metric", [spearman, auroc, mean_error, calibration_error, ccc])
-@pytest.mark.parametrize(("a", "b"), [([1.0], [1.0]), ([1, 2], [1, 2, 3]), ([[1, 2]], [[1, 2]])])
+@pytest.mark.parametrize(("a", "b"), [([], []), ([1, 2], [1, 2, 3]), ([[1, 2]], [[1, 2]])])
 def test_lists_that_do_not_pair_are_refused(metric: object, a: list, b: list) -> None:
     with pytest.raises(InputError, match="two lists of equal length"):
         metric(a, b)  # type: ignore[operator]
