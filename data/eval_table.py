@@ -1,0 +1,97 @@
+"""The figures of an evaluation on one screen."""
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from .estimators import MODEL
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+TITLES = {
+    "voc_forward": "VOC forward",
+    "voc_reversed": "VOC reversed",
+    "voc_harmonic": "VOC, harmonic mean",
+    "order_successes": "order by truth, successes",
+    "order_others": "order by truth, failed/noisy",
+    "mae": "mean |error| ↓",
+    "ccc": "CCC with truth",
+    "constant_max": "largest Φ, nothing done ↓",
+    "concordance": "concordance of outcomes",
+    "tau_a": "tau_a",
+    "grade_mae": "grade 1–5, mean |error| ↓",
+    "completion": "completion judged right",
+    "success_auroc": "success AUROC",
+    "success_f1": "success F1",
+    "success_mcc": "success MCC",
+    "false_positive_rate": "false positives ↓",
+    "premature_frames": "frames declared too early ↓",
+    "calibration_error": "calibration error (ECE) ↓",
+    "starc_distance": "STARC distance ↓",
+    "valid_share": "frames valid",
+}
+"""Figure → its name for people; ↓ where lower is better."""
+SHORT = {"constant_hop": "const. hop", "pixel_distance": "pixels", "embedding_distance": "embedd."}
+WIDTH = 120
+
+
+def print_table(told: Mapping[str, Any]) -> None:
+    """Print figures and probes of `results`, the model beside the baselines and the truth."""
+    from rich.console import Console
+    from rich.table import Table
+
+    names = list(told["figures"]["mae"]["values"])
+    counts = ", ".join(f"{count} {name}" for name, count in told["outcomes"].items())
+    table = Table(title=f"{told['episodes']} episodes: {counts}")
+    table.add_column("", no_wrap=True)
+    table.add_column("model  [95 %]", justify="right")
+    for name in names[1:]:
+        table.add_column(SHORT.get(name, name), justify="right")
+    for name, figure in told["figures"].items():
+        title = TITLES[name]
+        if name == "tau_a":
+            title += f" (at most {_cell(told['tau_a_ceiling'])})"
+        table.add_row(title, _spread(figure["values"][MODEL]), *_others(figure, names[1:]))
+    _add_probes(table, told, names)
+    console = Console(width=WIDTH)
+    console.print(table)
+    console.print(
+        "≈: no difference to the model that the 95 % interval (paired bootstrap) tells from none"
+    )
+
+
+def _add_probes(table: "Table", told: Mapping[str, Any], names: list[str]) -> None:
+    groups = {"passed": told["probes"], "pair": told["pairs"]}
+    for word, group in groups.items():
+        table.add_section()
+        for name, probe in group.items():
+            results = probe["results"]
+            counted = results[MODEL]["episodes"]
+            title = f"{word}: {name}" + (f" + {probe['partner']}" if word == "pair" else "")
+            cells = [_cell(results[one]["value"]) for one in names[1:]]
+            table.add_row(f"{title} ({counted})", _spread(results[MODEL]), *cells)
+
+
+def _others(figure: Mapping[str, Any], names: list[str]) -> list[str]:
+    cells = []
+    for name in names:
+        gap = figure["model_minus"].get(name, {"low": math.nan, "high": math.nan})
+        alike = gap["low"] <= 0.0 <= gap["high"]
+        cells.append(_cell(figure["values"][name]["value"]) + (" ≈" if alike else "  "))
+    return cells
+
+
+def _spread(told: Mapping[str, float]) -> str:
+    if math.isnan(told["value"]):
+        return "–"
+    if math.isnan(told["low"]):
+        return f"{_cell(told['value'])}  [–]"
+    return f"{_cell(told['value'])}  [{_cell(told['low'])}, {_cell(told['high'])}]"
+
+
+def _cell(value: float) -> str:
+    if math.isnan(value):
+        return "–"
+    text = f"{abs(value):.3f}".removeprefix("0")
+    return f"−{text}" if value < -0.0005 else text

@@ -1,0 +1,162 @@
+"""``robo-reward eval``: how good a model is, against truth, probes and trivial baselines."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from robo_reward.console import progress_bar
+from robo_reward.errors import InputError, OutputError
+from robo_reward.files import finite, write_atomically
+
+from .places import try_out, written
+from .references import AUTO
+
+if TYPE_CHECKING:
+    from robo_reward.model import Model
+
+    from .evaluate import Case
+    from .probes import Probe
+    from .probing import Findings
+
+FIGURES_FILE = "eval.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Eval:
+    """Measure a model on episodes that it never saw, beside trivial baselines and under probes.
+
+    Example: robo-reward eval --dataset outputs/held-out --model outputs/model --out outputs/eval
+    """
+
+    dataset: str
+    """LeRobotDataset v3.0: a directory or a hub id."""
+    model: Path
+    """Checkpoint directory, or the directory of a training run."""
+    out: Path
+    """Directory for eval.json."""
+    json: Path | None = None
+    """Another place for the figures than eval.json in --out."""
+    reference: str = AUTO
+    """auto (ends of the first other successful episode of the task), an episode number, a
+    directory with start/<view>.png and goal/<view>.png, none, or own-last-frame (privileged)."""
+    views: tuple[str, ...] = ()
+    """Cameras to look at; none: all that the dataset has."""
+    episodes: tuple[int, ...] | None = None
+    """Numbers of the episodes to measure on; all if not given."""
+    probes: tuple[str, ...] | None = None
+    """Which probes; all if not given, none if nothing follows."""
+    draws: int = 1000
+    """How often episodes are drawn anew, for the intervals."""
+    seed: int = 0
+    """Seed of the draws and of the probes."""
+    overwrite: bool = False
+    """Replace what is there."""
+    dry_run: bool = False
+    """Say what would be done, and stop."""
+
+    def __post_init__(self) -> None:
+        """Refuse settings that leave nothing to measure."""
+        if self.episodes == ():
+            raise InputError("--episodes names no episode; give numbers, or leave it out for all")
+        if self.draws < 1 or self.seed < 0:
+            raise InputError("--draws must be at least 1 and --seed at least 0")
+
+    def run(self) -> None:
+        """Measure, print the table and where everything is.
+
+        Raises:
+            RoboRewardError: With one sentence for whatever the user can mend.
+        """
+        path = self.json or self.out / FIGURES_FILE
+        self._check(path)
+        from robo_reward.checkpoint import load
+
+        from .eval_table import print_table
+        from .heldout import HeldOut
+        from .lerobot_dataset import open_dataset
+        from .results import results
+
+        model = load(self.model)
+        dataset = open_dataset(self.dataset, views=self.views or None)
+        probes = chosen_probes(dataset.views, self.probes)
+        held_out = HeldOut(
+            dataset,
+            size=model.settings.image_size,
+            reference=self.reference,
+            chosen=None if self.episodes is None else sorted(set(self.episodes)),
+        )
+        cases = held_out.cases()
+        print(f"{len(cases)} episodes, {len(probes)} probes: {', '.join(probes) or 'none'}")
+        if self.dry_run:
+            return
+        findings = examine(model, cases, probes, seed=self.seed)
+        told = self._about(model) | results(findings, probes, draws=self.draws, seed=self.seed)
+        with written(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, json.dumps(finite(told), indent=1).encode())
+        print_table(told)
+        print(f"figures: {path}")
+
+    def _check(self, path: Path) -> None:
+        if path.exists() and not self.overwrite:
+            raise OutputError(f"{path} exists: --overwrite replaces it, or choose another place")
+        try_out(self.out)
+        try_out(path.parent)
+
+    def _about(self, model: "Model") -> dict[str, Any]:
+        return {
+            "dataset": self.dataset,
+            "model": str(self.model),
+            "model_fingerprint": model.fingerprint,
+            "reference": self.reference,
+            "seed": self.seed,
+        }
+
+
+def chosen_probes(views: tuple[str, ...], names: tuple[str, ...] | None) -> dict[str, "Probe"]:
+    """Return the probes of these names, all of them if None.
+
+    Raises:
+        InputError: If there is no such probe; the message lists those there are.
+    """
+    from .probes import probes_for
+
+    every = probes_for(views)
+    unknown = [name for name in names or () if name not in every]
+    if unknown:
+        raise InputError(f"there is no probe {unknown[0]}; there are: {', '.join(every)}")
+    return every if names is None else {name: every[name] for name in names}
+
+
+def examine(
+    model: "Model", cases: "list[Case]", probes: dict[str, "Probe"], *, seed: int = 0
+) -> "Findings":
+    """Return what the model, the baselines and the truth make of every case.
+
+    Raises:
+        RoboRewardError: If frames cannot be read or judged.
+    """
+    from .estimators import (
+        MODEL,
+        TRUTH,
+        embedding_distance,
+        model_estimator,
+        trivial_estimators,
+        truth_estimator,
+    )
+    from .probing import Prober
+
+    period = model.settings.query_period_s
+    estimators = {
+        MODEL: model_estimator(model),
+        **trivial_estimators(period),
+        "embedding_distance": embedding_distance(model),
+        TRUTH: truth_estimator(period),
+    }
+    prober = Prober(estimators=estimators, probes=probes, period_s=period, seed=seed)
+    with progress_bar("eval", len(cases), "episodes") as bar:
+        for case in cases:
+            prober.ask(case)
+            bar(1)
+    return prober.findings()

@@ -1,0 +1,116 @@
+"""Findings as figures with intervals: the content of the JSON, of the table and of the page."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robo_reward.bootstrap import figured, interval, resamples
+from robo_reward.ranking import FAILURE, PARTIAL, SUCCESS, tau_a_ceiling
+
+from .estimators import MODEL
+from .figures import FIGURES, LOWER_IS_BETTER, Rows, taken
+from .probes import Probe
+from .probing import Findings, pair_passes, pairs
+
+type Floats = NDArray[np.float64]
+type Ints = NDArray[np.int64]
+
+
+def results(
+    findings: Findings, probes: Mapping[str, Probe], *, draws: int, seed: int
+) -> dict[str, Any]:
+    """Return all figures, with 95 % intervals over the same draws of episodes for all.
+
+    Args:
+        findings: What was found on the episodes.
+        probes: Those that were asked.
+        draws: How often episodes are drawn anew.
+        seed: Of the draws.
+    """
+    rows = findings.rows
+    outcome = rows[MODEL]["outcome"]
+    drawn = resamples(len(outcome), draws, seed=seed)
+    return {
+        "episodes": len(outcome),
+        "outcomes": {
+            name: int((outcome == value).sum())
+            for name, value in (("failure", FAILURE), ("partial", PARTIAL), ("success", SUCCESS))
+        },
+        "tau_a_ceiling": tau_a_ceiling(outcome[~np.isnan(outcome)]),
+        "draws": draws,
+        "figures": {name: _figure(name, rows, drawn) for name in FIGURES},
+        "reliability": _curve(rows[MODEL]["reliability"].sum(axis=0)),
+        "probes": {
+            name: _probe(probe, findings.effects[name], drawn) for name, probe in probes.items()
+        },
+        "pairs": {
+            probe.name: {
+                "partner": probe.partner,
+                "results": {
+                    name: _share(pair_passes(probe, probes, findings.effects, name), drawn)
+                    for name in rows
+                },
+            }
+            for probe in pairs(probes.values(), tuple(probes))
+        },
+    }
+
+
+def _figure(name: str, rows: Mapping[str, Rows], drawn: Ints) -> dict[str, Any]:
+    """Return a figure of every estimator, and by how much the model's differs from each other."""
+    figure = FIGURES[name]
+    values = {one: figure(found) for one, found in rows.items()}
+    known = {one: found for one, found in rows.items() if not np.isnan(values[one])}
+    again = {
+        one: figured(lambda numbers, found=found: figure(taken(found, numbers)), drawn)  # type: ignore[misc]
+        for one, found in known.items()
+    }
+    nothing = np.full(len(drawn), np.nan)
+    return {
+        "better": "lower" if name in LOWER_IS_BETTER else "higher",
+        "values": {one: _told(values[one], again.get(one, nothing)) for one in rows},
+        "model_minus": {
+            one: _told(values[MODEL] - values[one], again[MODEL] - again[one])
+            for one in known
+            if one != MODEL and MODEL in known
+        },
+    }
+
+
+def _told(value: float, again: Floats) -> dict[str, float]:
+    low, high = interval(again)
+    return {"value": value, "low": low, "high": high}
+
+
+def _probe(probe: Probe, effects: Mapping[str, Floats], drawn: Ints) -> dict[str, Any]:
+    return {
+        "kind": probe.kind,
+        "says": probe.says,
+        "at_least": probe.at_least,
+        "at_most": probe.at_most,
+        "results": {
+            name: _share(probe.passes(values), drawn) | {"effect": _mean(values)}
+            for name, values in effects.items()
+        },
+    }
+
+
+def _share(passed: Floats, drawn: Ints) -> dict[str, float]:
+    """Return the share of the episodes that count, its interval, and how many count."""
+    share = _told(_mean(passed), figured(lambda numbers: _mean(passed[numbers]), drawn))
+    return share | {"episodes": int((~np.isnan(passed)).sum())}
+
+
+def _curve(sums: Floats) -> list[dict[str, float]]:
+    return [
+        {"count": int(count), "confidence": sure / count, "right": right / count}
+        for count, sure, right in sums
+        if count
+    ]
+
+
+def _mean(values: Floats) -> float:
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else float("nan")
