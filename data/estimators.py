@@ -40,6 +40,8 @@ class Track:
     """The higher, the more likely the episode is a success."""
     every: int
     """Frames between two queries."""
+    judges_match: bool = False
+    """Whether it says anything of match; if not, all frames count as valid."""
 
     def at_queries(self) -> "Track":
         """Return the same with a row a query in place of a row a frame."""
@@ -79,6 +81,7 @@ def model_estimator(model: "Model") -> Estimator:
             valid=labels.valid,
             success_score=float(labels.success_prob.max()),
             every=judged.every,
+            judges_match=True,
         )
 
     return estimate

@@ -51,7 +51,7 @@ def print_table(told: Mapping[str, Any]) -> None:
     for name, figure in told["figures"].items():
         title = TITLES[name]
         if name == "tau_a":
-            title += f" (at most {_cell(told['tau_a_ceiling'])})"
+            title += f" (at most {cell(told['tau_a_ceiling'])})"
         table.add_row(title, _spread(figure["values"][MODEL]), *_others(figure, names[1:]))
     _add_probes(table, told, names)
     console = Console(width=WIDTH)
@@ -69,7 +69,7 @@ def _add_probes(table: "Table", told: Mapping[str, Any], names: list[str]) -> No
             results = probe["results"]
             counted = results[MODEL]["episodes"]
             title = f"{word}: {name}" + (f" + {probe['partner']}" if word == "pair" else "")
-            cells = [_cell(results[one]["value"]) for one in names[1:]]
+            cells = [cell(results[one]["value"]) for one in names[1:]]
             table.add_row(f"{title} ({counted})", _spread(results[MODEL]), *cells)
 
 
@@ -78,7 +78,7 @@ def _others(figure: Mapping[str, Any], names: list[str]) -> list[str]:
     for name in names:
         gap = figure["model_minus"].get(name, {"low": math.nan, "high": math.nan})
         alike = gap["low"] <= 0.0 <= gap["high"]
-        cells.append(_cell(figure["values"][name]["value"]) + (" ≈" if alike else "  "))
+        cells.append(cell(figure["values"][name]["value"]) + (" ≈" if alike else "  "))
     return cells
 
 
@@ -86,11 +86,12 @@ def _spread(told: Mapping[str, float]) -> str:
     if math.isnan(told["value"]):
         return "–"
     if math.isnan(told["low"]):
-        return f"{_cell(told['value'])}  [–]"
-    return f"{_cell(told['value'])}  [{_cell(told['low'])}, {_cell(told['high'])}]"
+        return f"{cell(told['value'])}  [–]"
+    return f"{cell(told['value'])}  [{cell(told['low'])}, {cell(told['high'])}]"
 
 
-def _cell(value: float) -> str:
+def cell(value: float) -> str:
+    """Return a share or a difference in three digits, a dash where it is unknown."""
     if math.isnan(value):
         return "–"
     text = f"{abs(value):.3f}".removeprefix("0")

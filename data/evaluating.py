@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .probes import Probe
     from .probing import Findings
 
-FIGURES_FILE = "eval.json"
+FIGURES_FILE, PAGE_FILE = "eval.json", "eval.html"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +34,7 @@ class Eval:
     model: Path
     """Checkpoint directory, or the directory of a training run."""
     out: Path
-    """Directory for eval.json."""
+    """Directory for eval.html and eval.json."""
     json: Path | None = None
     """Another place for the figures than eval.json in --out."""
     reference: str = AUTO
@@ -68,10 +68,11 @@ class Eval:
         Raises:
             RoboRewardError: With one sentence for whatever the user can mend.
         """
-        path = self.json or self.out / FIGURES_FILE
-        self._check(path)
+        path, page = self.json or self.out / FIGURES_FILE, self.out / PAGE_FILE
+        self._check(path, page)
         from robo_reward.checkpoint import load
 
+        from .eval_page import build_page
         from .eval_table import print_table
         from .heldout import HeldOut
         from .lerobot_dataset import open_dataset
@@ -92,17 +93,16 @@ class Eval:
             return
         findings = examine(model, cases, probes, seed=self.seed)
         told = self._about(model) | results(findings, probes, draws=self.draws, seed=self.seed)
-        with written(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, json.dumps(finite(told), indent=1).encode())
+        _write(path, json.dumps(finite(told), indent=1))
+        _write(page, build_page(told))
         print_table(told)
-        print(f"figures: {path}")
+        print(f"figures: {path}\npage: {page}")
 
-    def _check(self, path: Path) -> None:
-        if path.exists() and not self.overwrite:
-            raise OutputError(f"{path} exists: --overwrite replaces it, or choose another place")
-        try_out(self.out)
-        try_out(path.parent)
+    def _check(self, *places: Path) -> None:
+        for path in places:
+            if path.exists() and not self.overwrite:
+                raise OutputError(f"{path} exists: --overwrite replaces it; or choose another")
+            try_out(path.parent)
 
     def _about(self, model: "Model") -> dict[str, Any]:
         return {
@@ -112,6 +112,12 @@ class Eval:
             "reference": self.reference,
             "seed": self.seed,
         }
+
+
+def _write(path: Path, content: str) -> None:
+    with written(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, content.encode())
 
 
 def chosen_probes(views: tuple[str, ...], names: tuple[str, ...] | None) -> dict[str, "Probe"]:

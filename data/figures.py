@@ -49,7 +49,7 @@ def row(case: Case, forward: Track, backward: Track) -> dict[str, Any]:
         "succeeded": case.done[-1],
         "undone": int(undone.sum()),
         "premature": int((undone & forward.declared).sum()),
-        "valid": forward.valid.mean() if case.match == 1.0 else np.nan,
+        "valid": forward.valid.mean() if case.match == 1.0 and forward.judges_match else np.nan,
         "reliability": _reliability(case, forward),
         "moves": _moves(case, forward),
     }

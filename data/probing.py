@@ -27,6 +27,8 @@ class Findings:
     """Estimator → a row an episode."""
     effects: dict[str, dict[str, Floats]]
     """Probe → estimator → (n,) what was measured; NaN where it does not apply."""
+    names: list[str]
+    """Of the episodes."""
 
 
 @dataclass(kw_only=True)
@@ -40,7 +42,8 @@ class Prober:
     seed: int = 0
     _rows: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     _effects: dict[str, dict[str, list[float]]] = field(default_factory=dict)
-    _texts: list[str] = field(default_factory=list)
+    _told: list[tuple[str, str]] = field(default_factory=list)
+    """Name and instruction of each episode."""
 
     def ask(self, case: Case) -> None:
         """Add what is found on an episode.
@@ -63,16 +66,17 @@ class Prober:
             changed = reverse if name == REVERSED else probe.change(plain, self._rng(name))
             told = reversed_tracks if name == REVERSED else self._tracks(changed)
             self._measure(probe, (plain, changed), asked, told)
-        self._texts.append(case.instruction)
+        self._told.append((case.name, case.instruction))
 
     def findings(self) -> Findings:
         """Return what was found so far."""
-        rows = {name: table(found, self._texts) for name, found in self._rows.items()}
+        names, texts = map(list, zip(*self._told, strict=True))
+        rows = {name: table(found, texts) for name, found in self._rows.items()}
         effects = {
             probe: {name: np.array(values, np.float64) for name, values in found.items()}
             for probe, found in self._effects.items()
         }
-        return Findings(rows=rows, effects=effects)
+        return Findings(rows=rows, effects=effects, names=names)
 
     def _measure(
         self,
@@ -98,7 +102,7 @@ class Prober:
 
     def _rng(self, probe: str) -> np.random.Generator:
         """Return the generator of a probe on the next episode, whatever other probes there are."""
-        return np.random.default_rng([self.seed, len(self._texts), zlib.crc32(probe.encode())])
+        return np.random.default_rng([self.seed, len(self._told), zlib.crc32(probe.encode())])
 
 
 def pair_passes(

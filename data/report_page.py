@@ -10,15 +10,14 @@ import base64
 import hashlib
 import html
 import json
-import re
 from collections.abc import Callable, Sequence
-from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .episodes import EpisodeDataset
+from .pages import asset, fill
 from .report_curves import LabelledEpisode, labelled_episodes, metadata_of
 from .report_media import encode_media
 from .report_suspicion import Curve
@@ -142,15 +141,10 @@ def _block(name: str, value: Any) -> str:
 def _fill(name: str, blocks: list[str]) -> str:
     parts = {
         "title": html.escape(name),
-        "style": _asset("report_style.css"),
-        "script": _asset("report_script.js"),
+        "style": asset("report_style.css"),
+        "script": asset("report_script.js"),
         "blocks": "".join(blocks),
     }
     digest = hashlib.sha256(parts["script"].encode()).digest()
     parts["script_hash"] = "sha256-" + base64.b64encode(digest).decode()
-    template = _asset("report_template.html")
-    return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found.group(1)], template)
-
-
-def _asset(name: str) -> str:
-    return (resources.files(__package__) / name).read_text(encoding="utf-8")
+    return fill(asset("report_template.html"), parts)

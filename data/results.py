@@ -43,7 +43,9 @@ def results(
         "figures": {name: _figure(name, rows, drawn) for name in FIGURES},
         "reliability": _curve(rows[MODEL]["reliability"].sum(axis=0)),
         "probes": {
-            name: _probe(probe, findings.effects[name], drawn) for name, probe in probes.items()
+            name: _probe(probe, findings.effects[name], drawn)
+            | {"failed": _failed(probe, findings)}
+            for name, probe in probes.items()
         },
         "pairs": {
             probe.name: {
@@ -55,7 +57,29 @@ def results(
             }
             for probe in pairs(probes.values(), tuple(probes))
         },
+        "per_episode": _episodes(findings),
     }
+
+
+def _failed(probe: Probe, findings: Findings) -> list[str]:
+    """Return the episodes on which the model fails a probe."""
+    passed = probe.passes(findings.effects[probe.name][MODEL])
+    return [name for name, right in zip(findings.names, passed, strict=True) if right == 0.0]
+
+
+def _episodes(findings: Findings) -> list[dict[str, Any]]:
+    """Return what each episode told of the model."""
+    scalars = {
+        name: column
+        for name, column in findings.rows[MODEL].items()
+        if column.ndim == 1 and column.dtype != object
+    }
+    return [
+        {"name": name}
+        | {column: float(values[place]) for column, values in scalars.items()}
+        | {"probes": {p: float(of[MODEL][place]) for p, of in findings.effects.items()}}
+        for place, name in enumerate(findings.names)
+    ]
 
 
 def _figure(name: str, rows: Mapping[str, Rows], drawn: Ints) -> dict[str, Any]:

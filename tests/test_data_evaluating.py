@@ -51,11 +51,19 @@ def test_it_tells_figures_probes_and_where_they_come_from(told: dict[str, Any]) 
     assert {"frozen", "without_front", "without_wrist"} < set(told["probes"])
 
 
+def test_each_episode_is_told_and_the_page_is_there(
+    told: dict[str, Any], command: dict[str, Any]
+) -> None:
+    assert [one["name"] for one in told["per_episode"]] == [f"episode {n}" for n in range(3)]
+    assert set(told["per_episode"][0]["probes"]) == set(told["probes"])
+    assert "<h1>Evaluation" in (command["out"] / "eval.html").read_text()
+
+
 def test_the_same_command_tells_the_same(
     told: dict[str, Any], command: dict[str, Any], tmp_path: Path
 ) -> None:
     place = tmp_path / "elsewhere" / "figures.json"
-    Eval(**command, json=place).run()
+    Eval(**command | {"out": tmp_path}, json=place).run()
     again = json.loads(place.read_text())
     assert again == told
 
