@@ -20,6 +20,7 @@ TITLES = {
     "constant_max": "largest Φ, nothing done ↓",
     "concordance": "concordance of outcomes",
     "tau_a": "tau_a",
+    "tau_a_within": "tau_a within an instruction",
     "grade_mae": "grade 1–5, mean |error| ↓",
     "completion": "completion judged right",
     "success_auroc": "success AUROC",

@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from robo_reward.console import progress_bar
 from robo_reward.errors import InputError, OutputError
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from .probes import Probe
     from .probing import Findings
 
+type Layout = Literal["lerobot", "robo-dopamine-bench", "roboreward-bench", "rbm-eval"]
+
 FIGURES_FILE, PAGE_FILE = "eval.json", "eval.html"
 
 
@@ -30,7 +32,9 @@ class Eval:
     """
 
     dataset: str
-    """LeRobotDataset v3.0: a directory or a hub id."""
+    """LeRobotDataset v3.0: a directory or a hub id; or the directory of a yardstick."""
+    layout: Layout = "lerobot"
+    """How ``--dataset`` is laid out: as LeRobot's, or as one of the public yardsticks."""
     model: Path
     """Checkpoint directory, or the directory of a training run."""
     out: Path
@@ -74,20 +78,11 @@ class Eval:
 
         from .eval_page import build_page
         from .eval_table import print_table
-        from .heldout import HeldOut
-        from .lerobot_dataset import open_dataset
         from .results import results
 
         model = load(self.model)
-        dataset = open_dataset(self.dataset, views=self.views or None)
-        probes = chosen_probes(dataset.views, self.probes)
-        held_out = HeldOut(
-            dataset,
-            size=model.settings.image_size,
-            reference=self.reference,
-            chosen=None if self.episodes is None else sorted(set(self.episodes)),
-        )
-        cases = held_out.cases()
+        views, cases = self._cases(model.settings.image_size)
+        probes = chosen_probes(views, self.probes)
         print(f"{len(cases)} episodes, {len(probes)} probes: {', '.join(probes) or 'none'}")
         if self.dry_run:
             return
@@ -104,11 +99,29 @@ class Eval:
                 raise OutputError(f"{path} exists: --overwrite replaces it; or choose another")
             try_out(path.parent)
 
+    def _cases(self, size: int) -> tuple[tuple[str, ...], "list[Case]"]:
+        """Return the views and the episodes to measure on."""
+        from .heldout import HeldOut
+        from .lerobot_dataset import open_dataset
+        from .yardsticks import graded, open_yardstick
+
+        chosen = None if self.episodes is None else sorted(set(self.episodes))
+        if self.layout == "lerobot":
+            dataset = open_dataset(self.dataset, views=self.views or None)
+            held_out = HeldOut(dataset, size=size, reference=self.reference, chosen=chosen)
+            return dataset.views, held_out.cases()
+        yardstick = open_yardstick(self.layout, self.dataset, views=self.views or None)
+        held_out = HeldOut(yardstick, size=size, reference=self.reference, chosen=chosen)
+        numbers = [episode.index for episode in held_out.episodes]
+        cases = zip(held_out.cases(), numbers, strict=True)
+        return yardstick.views, [graded(case, yardstick.samples[n]) for case, n in cases]
+
     def _about(self, model: "Model") -> dict[str, Any]:
         return {
             "dataset": self.dataset,
             "model": str(self.model),
             "model_fingerprint": model.fingerprint,
+            "layout": self.layout,
             "reference": self.reference,
             "seed": self.seed,
         }

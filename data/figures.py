@@ -84,6 +84,7 @@ def table(rows: Sequence[Mapping[str, Any]], texts: Sequence[str]) -> Rows:
         name: np.array([one[name] for one in rows]) for name in rows[0] if name != "moves"
     }
     number = {text: place for place, text in enumerate(dict.fromkeys(texts))}
+    columns["task"] = np.array([number[text] for text in texts])
     columns["moves"] = np.empty(len(rows), dtype=object)
     for place, (one, text) in enumerate(zip(rows, texts, strict=True)):
         shift = np.array([1, 1, 0, 0]) * number[text] * (CELLS + 1)
@@ -115,6 +116,17 @@ def _ranked(figure: Callable[[Floats, Floats], float]) -> Callable[[Rows], float
         return figure(rows["end"][known], rows["outcome"][known])
 
     return ranked
+
+
+def _tau_a_within(rows: Rows) -> float:
+    """Return the mean over instructions of tau_a: how RBM-EVAL is published."""
+    known = ~np.isnan(rows["end"]) & ~np.isnan(rows["outcome"])
+    taus = []
+    for task in np.unique(rows["task"][known]):
+        mine = known & (rows["task"] == task)
+        if len(np.unique(rows["outcome"][mine])) > 1:
+            taus.append(kendall_tau_a(rows["end"][mine], rows["outcome"][mine]))
+    return _mean(np.array(taus))
 
 
 def _auroc(rows: Rows) -> float:
@@ -171,6 +183,7 @@ FIGURES: dict[str, Callable[[Rows], float]] = {
     "constant_max": _largest,
     "concordance": _ranked(concordance),
     "tau_a": _ranked(kendall_tau_a),
+    "tau_a_within": _tau_a_within,
     "grade_mae": _mean_of("grade_error"),
     "completion": _completion,
     "success_auroc": _auroc,

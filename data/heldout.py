@@ -117,7 +117,7 @@ class HeldOut:
             frames=self._reader(episode),
             fps=episode.fps,
             truth=np.full(episode.length, np.nan) if goal.timed else goal.progress,
-            done=goal.success,
+            done=_done(episode, goal),
             match=goal.match,
             clean=bool(episode.outcome) and episode.behaviour != "noise",
             behaviour=episode.behaviour or "",
@@ -133,3 +133,12 @@ class HeldOut:
             return (views for _, views in stream)
 
         return read
+
+
+def _done(episode: "Episode", goal: Goal) -> Floats:
+    """Return (T,) whether the task is done; between start and end of a recording nobody knows."""
+    if not goal.timed or episode.success is not None:
+        return goal.success
+    done = np.full(episode.length, np.nan)
+    done[-1] = goal.success[-1]
+    return done

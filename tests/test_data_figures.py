@@ -73,6 +73,14 @@ def test_ends_are_ranked_graded_and_judged() -> None:
     assert figure("completion", *asked) == pytest.approx(2 / 3)  # the last claims a partial one
 
 
+def test_within_an_instruction_episodes_of_others_do_not_count() -> None:
+    dim = bright.case([0, 0, 0.1], instruction="dim the lamp")
+    asked = (bright.case(RISE), RISE), (bright.case([0, 0, 0.1]), [0, 0.5, 0.5]), (dim, RISE)
+    assert figure("tau_a_within", *asked) == 1.0
+    assert figure("tau_a", *asked) == pytest.approx(1 / 3)
+    assert np.isnan(figure("tau_a_within", (dim, RISE)))
+
+
 def test_success_is_counted_per_episode_and_false_alarms_also_per_frame() -> None:
     asked = (bright.case(RISE), RISE), (bright.case([0, 0.2, 0.2]), [0.0, 0.96, 0.5])
     assert figure("success_f1", *asked) == pytest.approx(2 / 3)
