@@ -44,6 +44,8 @@ class Case:
     """1 if the behaviour pursues the instruction, 0 if not, NaN if unknown."""
     clean: bool = True
     """Whether the episode is a success made without disturbance."""
+    number: int = -1
+    """Number of the episode in its dataset; −1 if it has none."""
     graded: float = float("nan")
     """Outcome class that somebody gave the episode; NaN: it follows from truth and done."""
     behaviour: str = ""

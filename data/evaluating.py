@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 type Layout = Literal["lerobot", "robo-dopamine-bench", "roboreward-bench", "rbm-eval"]
 
+EVALS = "robo_reward.evals"
 FIGURES_FILE, PAGE_FILE = "eval.json", "eval.html"
 
 
@@ -81,9 +83,14 @@ class Eval:
         from .results import results
 
         model = load(self.model)
-        views, cases = self._cases(model.settings.image_size)
-        probes = chosen_probes(views, self.probes)
+        cases, every = self._cases(model.settings.image_size)
+        probes = chosen_probes(every, self.probes)
         print(f"{len(cases)} episodes, {len(probes)} probes: {', '.join(probes) or 'none'}")
+        blind = sum(not case.references.goal for case in cases)
+        if blind:
+            print(
+                f"{blind} episodes have no picture of the goal: distances to it say nothing there"
+            )
         if self.dry_run:
             return
         findings = examine(model, cases, probes, seed=self.seed)
@@ -99,22 +106,22 @@ class Eval:
                 raise OutputError(f"{path} exists: --overwrite replaces it; or choose another")
             try_out(path.parent)
 
-    def _cases(self, size: int) -> tuple[tuple[str, ...], "list[Case]"]:
-        """Return the views and the episodes to measure on."""
+    def _cases(self, size: int) -> "tuple[list[Case], dict[str, Probe]]":
+        """Return the episodes to measure on, and the probes there are for them."""
         from .heldout import HeldOut
         from .lerobot_dataset import open_dataset
+        from .probes import probes_for
         from .yardsticks import graded, open_yardstick
 
         chosen = None if self.episodes is None else sorted(set(self.episodes))
         if self.layout == "lerobot":
             dataset = open_dataset(self.dataset, views=self.views or None)
             held_out = HeldOut(dataset, size=size, reference=self.reference, chosen=chosen)
-            return dataset.views, held_out.cases()
+            return held_out.cases(), probes_for(dataset.views) | further_probes(dataset.root)
         yardstick = open_yardstick(self.layout, self.dataset, views=self.views or None)
         held_out = HeldOut(yardstick, size=size, reference=self.reference, chosen=chosen)
-        numbers = [episode.index for episode in held_out.episodes]
-        cases = zip(held_out.cases(), numbers, strict=True)
-        return yardstick.views, [graded(case, yardstick.samples[n]) for case, n in cases]
+        cases = [graded(case, yardstick.samples[case.number]) for case in held_out.cases()]
+        return cases, probes_for(yardstick.views)
 
     def _about(self, model: "Model") -> dict[str, Any]:
         return {
@@ -133,19 +140,30 @@ def _write(path: Path, content: str) -> None:
         write_atomically(path, content.encode())
 
 
-def chosen_probes(views: tuple[str, ...], names: tuple[str, ...] | None) -> dict[str, "Probe"]:
+def chosen_probes(every: "dict[str, Probe]", names: tuple[str, ...] | None) -> "dict[str, Probe]":
     """Return the probes of these names, all of them if None.
 
     Raises:
         InputError: If there is no such probe; the message lists those there are.
     """
-    from .probes import probes_for
-
-    every = probes_for(views)
     unknown = [name for name in names or () if name not in every]
     if unknown:
         raise InputError(f"there is no probe {unknown[0]}; there are: {', '.join(every)}")
     return every if names is None else {name: every[name] for name in names}
+
+
+def further_probes(root: Path) -> "dict[str, Probe]":
+    """Return the probes that other packages offer for a dataset (group ``robo_reward.evals``).
+
+    An entry point is called with the dataset's directory and returns probes by name.
+
+    Raises:
+        RoboRewardError: If the dataset cannot be read.
+    """
+    found: dict[str, Probe] = {}
+    for point in entry_points(group=EVALS):
+        found |= point.load()(root)
+    return found
 
 
 def examine(

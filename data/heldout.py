@@ -112,6 +112,7 @@ class HeldOut:
     def _case(self, episode: "Episode", goal: Goal, references: References) -> Case:
         return Case(
             name=f"episode {episode.index}",
+            number=episode.index,
             instruction=goal.instructions[0],
             references=references,
             frames=self._reader(episode),

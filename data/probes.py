@@ -95,13 +95,15 @@ def excess(shown: Shown) -> float:
     return shown.changed.claim - float(shown.case.truth[-1])
 
 
-def margin(shown: Shown) -> float:
-    """Return by how much the claim at the end fell, less by how much the truth of it did.
+def astray(shown: Shown) -> float:
+    """Return by how much the claim at the end is too high, or fell too little, if that is more.
 
-    Of two instructions, this is the counterfactual-versus-matched margin against the true one.
+    The fall is the counterfactual-versus-matched margin of an estimator against that of the
+    truth: whoever never claims anything has none.
     """
-    fell = float(shown.before.truth[-1] - shown.case.truth[-1])
-    return shown.plain.claim - shown.changed.claim - fell
+    due = float(shown.before.truth[-1] - shown.case.truth[-1])
+    fell = shown.plain.claim - shown.changed.claim
+    return float(np.maximum(excess(shown), due - fell))
 
 
 def rise(shown: Shown) -> float:
@@ -198,6 +200,8 @@ _IN_TIME = (
         for percent in (30, 60)
     ),
 )
+FALLS = f"the claim at the end falls as the truth does, within {NEAR}, and is not above it"
+"""What must happen to a claim when the truth falls."""
 _WITHIN = f"the claim at the end is within {NEAR} of the truth"
 _CLAIMS = (
     _claim(
@@ -208,10 +212,10 @@ _CLAIMS = (
     Probe(
         name=COUNTERFACTUAL,
         kind="sensitivity",
-        says=f"under words of another goal, the claim at the end falls as the truth, less {NEAR}",
+        says=f"under words of another goal, {FALLS}",
         change=changes.counterfactual,
-        measure=margin,
-        at_least=-NEAR,
+        measure=astray,
+        at_most=NEAR,
     ),
     _claim(
         "sticker",

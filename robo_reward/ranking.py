@@ -1,5 +1,7 @@
 """Whether progress orders what should be ordered: the frames of an episode, and episodes. Pure."""
 
+from itertools import combinations
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -77,7 +79,10 @@ def _pairs(scores: ArrayLike, classes: ArrayLike) -> tuple[int, int, int, int]:
     s, c = np.asarray(scores, np.float64), np.asarray(classes, np.float64)
     if s.shape != c.shape or s.ndim != 1:
         raise InputError(f"need a score and a class per episode, got {s.shape} and {c.shape}")
-    first, second = np.triu_indices(len(s), 1)
-    order = np.sign(c[first] - c[second])
-    agreed = order * np.sign(s[first] - s[second])
-    return int((agreed > 0).sum()), int((agreed < 0).sum()), int((order != 0).sum()), len(first)
+    won = lost = pairs = 0
+    groups = [np.sort(s[c == value]) for value in np.unique(c)]
+    for worse, better in combinations(groups, 2):
+        pairs += len(worse) * len(better)
+        won += int(np.searchsorted(worse, better, "left").sum())
+        lost += len(worse) * len(better) - int(np.searchsorted(worse, better, "right").sum())
+    return won, lost, pairs, len(s) * (len(s) - 1) // 2

@@ -159,6 +159,19 @@ class World:
         self._ctrl[self._servos] = joints
         self._ctrl[self._gripper] = opening
 
+    def pose(self, joints: Floats, jaw: float) -> None:
+        """Put the arm where it is told, through whatever is in its way; nothing else moves.
+
+        Args:
+            joints: Angles (n,) in radians.
+            jaw: Distance between the pads in metres.
+        """
+        import mujoco
+
+        self.data.qpos[self._joints] = joints
+        self.data.qpos[self._fingers] = jaw / self.arm.jaw_ratio / len(self._fingers)
+        mujoco.mj_forward(self.model, self.data)
+
     def settle(self, steps: int) -> None:
         """Run ``steps`` physics steps from a state that was just put together."""
         import mujoco

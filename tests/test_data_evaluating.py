@@ -1,6 +1,7 @@
 """``robo-reward eval`` from a dataset and a model to figures, and what it refuses."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,9 @@ import pytest
 import tiny
 from conftest import change_info, data_file, rewrite, write_dataset
 
+from data import evaluating
 from data.evaluating import Eval, chosen_probes
+from data.probes import probes_for
 from robo_reward.checkpoint import ModelConfig, save
 from robo_reward.errors import CheckpointError, InputError, OutputError, RoboRewardError
 
@@ -146,5 +149,22 @@ def test_time_is_not_taken_for_truth(command: dict[str, Any], tmp_path: Path) ->
 
 
 def test_all_probes_are_chosen_by_default() -> None:
-    assert "frozen" in chosen_probes(("front",), None)
-    assert chosen_probes(("front",), ()) == {}
+    every = probes_for(("front",))
+    assert chosen_probes(every, None) is every
+    assert chosen_probes(every, ()) == {}
+
+
+class Point:
+    """An entry point of another package."""
+
+    def load(self) -> Any:
+        sticker = probes_for(("front",))["sticker"]
+        return lambda root: {root.name: replace(sticker, name=root.name)}
+
+
+def test_other_packages_offer_probes(
+    command: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluating, "entry_points", lambda group: [Point()])
+    Eval(**command | {"out": tmp_path}, probes=("tiny",)).run()
+    assert set(json.loads((tmp_path / "eval.json").read_text())["probes"]) == {"tiny"}

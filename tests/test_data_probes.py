@@ -10,7 +10,7 @@ from data.estimators import CLOCK, trivial_estimators, truth_estimator
 from data.evaluate import Case
 from data.goals import Goal
 from data.probe_changes import at_queries
-from data.probes import COUNTERFACTUAL, Probe, Shown, margin, order, probes_for, rise
+from data.probes import COUNTERFACTUAL, Probe, Shown, astray, order, probes_for, rise
 from data.probing import Prober, pair_passes, pairs
 
 NAN = float("nan")
@@ -174,7 +174,10 @@ def shown(before: list[float], after: list[float], truth: list[float], **changes
 
 
 def test_what_a_probe_measures_by_hand() -> None:
-    assert margin(shown([0, 0.9], [0, 0.3], [0, 0.1])) == pytest.approx(0.6 - 0.8)
+    assert astray(shown([0, 0.9], [0, 0.3], [0, 0.2])) == pytest.approx(0.1)
+    assert astray(shown([0, 0.9], [0, 0.0], [0, 0.3])) == pytest.approx(-0.3)
+    never = replace(shown([0, 0.9], [0, 0.0], [0, 0.1]), plain=bright.track([0.0, 0.0]))
+    assert astray(never) == pytest.approx(0.8)
     assert rise(shown(RISE, [0.1, 0.2, 0.3, 0.3, 0.45, 0.2], [0] * 6)) == pytest.approx(0.25)
     declared = np.array([False] * 5 + [True])
     assert rise(shown(RISE, [0.1] * 6, [0] * 6, declared=declared)) == 1.0
