@@ -36,6 +36,7 @@ def _facts(told: Mapping[str, Any]) -> str:
         "model": told.get("model", ""),
         "fingerprint": str(told.get("model_fingerprint", ""))[:12],
         "episodes": f"{told['episodes']} ({counts})",
+        "truth": ", ".join(told.get("truth", {})),
         "references": told.get("reference", ""),
         "seed": told.get("seed", ""),
     }

@@ -34,7 +34,11 @@ TITLES = {
 }
 """Figure → its name for people; ↓ where lower is better."""
 SHORT = {"constant_hop": "const. hop", "pixel_distance": "pixels", "embedding_distance": "embedd."}
-WIDTH = 120
+WIDTH, WIDEST = 120, 200
+"""Least and most columns of text that the table takes."""
+_LEGEND = """↓: the lower, the better. In parentheses: how many episodes count.
+[95 %]: of figures by paired bootstrap over episodes, of shares of episodes exact (binomial).
+≈: by the paired bootstrap, there may be no difference to the model."""
 
 
 def print_table(told: Mapping[str, Any]) -> None:
@@ -46,7 +50,7 @@ def print_table(told: Mapping[str, Any]) -> None:
     counts = ", ".join(f"{count} {name}" for name, count in told["outcomes"].items())
     table = Table(title=f"{told['episodes']} episodes: {counts}")
     table.add_column("", no_wrap=True)
-    table.add_column("model  [95 %]", justify="right")
+    table.add_column("model  [95 %]", justify="right", no_wrap=True)
     for name in names[1:]:
         table.add_column(SHORT.get(name, name), justify="right")
     for name, figure in told["figures"].items():
@@ -55,11 +59,10 @@ def print_table(told: Mapping[str, Any]) -> None:
             title += f" (at most {cell(told['tau_a_ceiling'])})"
         table.add_row(title, _spread(figure["values"][MODEL]), *_others(figure, names[1:]))
     _add_probes(table, told, names)
-    console = Console(width=WIDTH)
+    console = Console(width=WIDEST)
+    console.width = max(WIDTH, console.measure(table).maximum)
     console.print(table)
-    console.print(
-        "≈: no difference to the model that the 95 % interval (paired bootstrap) tells from none"
-    )
+    console.print(_LEGEND, highlight=False)
 
 
 def _add_probes(table: "Table", told: Mapping[str, Any], names: list[str]) -> None:

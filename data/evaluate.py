@@ -46,6 +46,8 @@ class Case:
     """Whether the episode is a success made without disturbance."""
     number: int = -1
     """Number of the episode in its dataset; −1 if it has none."""
+    source: str = ""
+    """Where its truth comes from, in words."""
     graded: float = float("nan")
     """Outcome class that somebody gave the episode; NaN: it follows from truth and done."""
     behaviour: str = ""

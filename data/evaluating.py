@@ -1,6 +1,7 @@
 """``robo-reward eval``: how good a model is, against truth, probes and trivial baselines."""
 
 import json
+from collections import Counter
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -86,6 +87,8 @@ class Eval:
         cases, every = self._cases(model.settings.image_size)
         probes = chosen_probes(every, self.probes)
         print(f"{len(cases)} episodes, {len(probes)} probes: {', '.join(probes) or 'none'}")
+        for source, count in Counter(case.source for case in cases).items():
+            print(f"truth of {count} episodes: {source}")
         blind = sum(not case.references.goal for case in cases)
         if blind:
             print(
@@ -95,6 +98,7 @@ class Eval:
             return
         findings = examine(model, cases, probes, seed=self.seed)
         told = self._about(model) | results(findings, probes, draws=self.draws, seed=self.seed)
+        told["truth"] = dict(Counter(case.source for case in cases))
         _write(path, json.dumps(finite(told), indent=1))
         _write(page, build_page(told))
         print_table(told)

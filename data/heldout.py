@@ -123,6 +123,7 @@ class HeldOut:
             clean=bool(episode.outcome) and episode.behaviour != "noise",
             behaviour=episode.behaviour or "",
             paraphrases=goal.instructions[1:],
+            source=_source(episode, goal),
             rivals=tuple(g for g in self.goals[episode.index] if g.match == 0.0 and g is not goal),
         )
 
@@ -143,3 +144,11 @@ def _done(episode: "Episode", goal: Goal) -> Floats:
     done = np.full(episode.length, np.nan)
     done[-1] = goal.success[-1]
     return done
+
+
+def _source(episode: "Episode", goal: Goal) -> str:
+    if episode.truth is not None:
+        return "simulator"
+    if goal.timed or np.isnan(goal.progress).all():
+        return "none: time is not taken for it"
+    return "annotated subtasks, time within each"

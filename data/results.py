@@ -1,12 +1,12 @@
 """Findings as figures with intervals: the content of the JSON, of the table and of the page."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from robo_reward.bootstrap import figured, interval, resamples
+from robo_reward.bootstrap import figured, interval, resamples, share_interval
 from robo_reward.ranking import FAILURE, PARTIAL, SUCCESS, tau_a_ceiling
 
 from .estimators import MODEL
@@ -21,7 +21,10 @@ type Ints = NDArray[np.int64]
 def results(
     findings: Findings, probes: Mapping[str, Probe], *, draws: int, seed: int
 ) -> dict[str, Any]:
-    """Return all figures, with 95 % intervals over the same draws of episodes for all.
+    """Return all figures, with 95 % intervals.
+
+    Those of figures come from the same draws of episodes for all, none from a single episode;
+    those of shares of episodes that pass a probe are exact.
 
     Args:
         findings: What was found on the episodes.
@@ -43,15 +46,14 @@ def results(
         "figures": {name: _figure(name, rows, drawn) for name in FIGURES},
         "reliability": _curve(rows[MODEL]["reliability"].sum(axis=0)),
         "probes": {
-            name: _probe(probe, findings.effects[name], drawn)
-            | {"failed": _failed(probe, findings)}
+            name: _probe(probe, findings.effects[name]) | {"failed": _failed(probe, findings)}
             for name, probe in probes.items()
         },
         "pairs": {
             probe.name: {
                 "partner": probe.partner,
                 "results": {
-                    name: _share(pair_passes(probe, probes, findings.effects, name), drawn)
+                    name: _share(pair_passes(probe, probes, findings.effects, name))
                     for name in rows
                 },
             }
@@ -87,11 +89,8 @@ def _figure(name: str, rows: Mapping[str, Rows], drawn: Ints) -> dict[str, Any]:
     figure = FIGURES[name]
     values = {one: figure(found) for one, found in rows.items()}
     known = {one: found for one, found in rows.items() if not np.isnan(values[one])}
-    again = {
-        one: figured(lambda numbers, found=found: figure(taken(found, numbers)), drawn)  # type: ignore[misc]
-        for one, found in known.items()
-    }
     nothing = np.full(len(drawn), np.nan)
+    again = {one: _drawn(figure, found, drawn) for one, found in known.items()}
     return {
         "better": "lower" if name in LOWER_IS_BETTER else "higher",
         "values": {one: _told(values[one], again.get(one, nothing)) for one in rows},
@@ -103,28 +102,36 @@ def _figure(name: str, rows: Mapping[str, Rows], drawn: Ints) -> dict[str, Any]:
     }
 
 
+def _drawn(figure: Callable[[Rows], float], rows: Rows, drawn: Ints) -> Floats:
+    """Return a figure on every draw; NaN where there is but one episode to draw."""
+    if drawn.shape[1] < 2:
+        return np.full(len(drawn), np.nan)
+    return figured(lambda numbers: figure(taken(rows, numbers)), drawn)
+
+
 def _told(value: float, again: Floats) -> dict[str, float]:
     low, high = interval(again)
     return {"value": value, "low": low, "high": high}
 
 
-def _probe(probe: Probe, effects: Mapping[str, Floats], drawn: Ints) -> dict[str, Any]:
+def _probe(probe: Probe, effects: Mapping[str, Floats]) -> dict[str, Any]:
     return {
         "kind": probe.kind,
         "says": probe.says,
         "at_least": probe.at_least,
         "at_most": probe.at_most,
         "results": {
-            name: _share(probe.passes(values), drawn) | {"effect": _mean(values)}
+            name: _share(probe.passes(values)) | {"effect": _mean(values)}
             for name, values in effects.items()
         },
     }
 
 
-def _share(passed: Floats, drawn: Ints) -> dict[str, float]:
+def _share(passed: Floats) -> dict[str, float]:
     """Return the share of the episodes that count, its interval, and how many count."""
-    share = _told(_mean(passed), figured(lambda numbers: _mean(passed[numbers]), drawn))
-    return share | {"episodes": int((~np.isnan(passed)).sum())}
+    count = int((~np.isnan(passed)).sum())
+    low, high = share_interval(int(np.nansum(passed)), count)
+    return {"value": _mean(passed), "low": low, "high": high, "episodes": count}
 
 
 def _curve(sums: Floats) -> list[dict[str, float]]:

@@ -157,7 +157,8 @@ def graded(case: "Case", sample: Sample) -> "Case":
     truth = np.full(len(case.truth), np.nan)
     truth[-1] = sample.end
     outcome = float("nan") if sample.outcome is None else sample.outcome
-    return replace(case, name=sample.name, truth=truth, graded=outcome)
+    source = "none" if np.isnan(sample.end) else "grade of the end"
+    return replace(case, name=sample.name, truth=truth, graded=outcome, source=source)
 
 
 def _robo_dopamine(root: Path) -> list[Sample]:

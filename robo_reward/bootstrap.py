@@ -1,4 +1,4 @@
-"""How far a figure would move had other episodes been drawn: paired percentile bootstrap. Pure."""
+"""How far a figure would move had other episodes been drawn: intervals. Pure."""
 
 from collections.abc import Callable
 
@@ -47,3 +47,22 @@ def interval(values: Floats) -> tuple[float, float]:
     tail = 100 * (1 - LEVEL) / 2
     low, high = np.percentile(known, [tail, 100 - tail])
     return float(low), float(high)
+
+
+def share_interval(hits: int, count: int) -> tuple[float, float]:
+    """Return the exact (Clopper-Pearson) interval of a share of independent episodes.
+
+    A bootstrap of 40 passes out of 40 would be sure that there are no others; this is not.
+    NaN without an episode.
+
+    Raises:
+        InputError: If there are more hits than episodes.
+    """
+    from scipy.stats import binomtest
+
+    if not 0 <= hits <= count:
+        raise InputError(f"{hits} of {count} episodes is no share")
+    if not count:
+        return float("nan"), float("nan")
+    bounds = binomtest(hits, count).proportion_ci(LEVEL, method="exact")
+    return float(bounds.low), float(bounds.high)

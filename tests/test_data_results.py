@@ -64,12 +64,21 @@ def test_a_figure_that_the_model_lacks_is_compared_with_nothing(told: dict[str, 
 def test_probes_tell_the_share_passed_the_effect_and_how_many_count(told: dict[str, Any]) -> None:
     frozen = told["probes"]["frozen"]
     assert frozen["results"]["model"] == {
-        "value": 1.0, "low": 1.0, "high": 1.0, "episodes": 6, "effect": 0.0,
+        "value": 1.0, "low": pytest.approx(0.025 ** (1 / 6)), "high": 1.0,
+        "episodes": 6, "effect": 0.0,
     }  # fmt: skip
     assert frozen["results"]["clock"]["effect"] == 1.0
     nowhere = told["probes"]["wrong_object"]["results"]["model"]
     assert nowhere["episodes"] == 0
     assert np.isnan(nowhere["value"])
+
+
+def test_a_single_episode_has_figures_and_no_intervals() -> None:
+    prober = Prober(estimators={"model": bright.seeing()}, probes={}, period_s=0.4)
+    prober.ask(bright.case([0.0, 0.5, 1.0]))
+    alone = results(prober.findings(), {}, draws=10, seed=0)["figures"]["mae"]["values"]["model"]
+    assert alone["value"] < 0.01
+    assert np.isnan([alone["low"], alone["high"]]).all()
 
 
 def test_only_pairs_of_which_both_were_asked_are_told(told: dict[str, Any]) -> None:

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from robo_reward.bootstrap import figured, interval, resamples
+from robo_reward.bootstrap import figured, interval, resamples, share_interval
 from robo_reward.errors import InputError
 
 
@@ -42,3 +42,13 @@ def test_draws_without_a_value_are_left_out_unless_they_are_most() -> None:
 def test_nothing_to_draw_from_is_refused() -> None:
     with pytest.raises(InputError, match="at least one episode"):
         resamples(0, 10, seed=0)
+
+
+def test_the_interval_of_a_share_is_exact_and_never_certain() -> None:
+    low, high = share_interval(40, 40)
+    assert (low, high) == (pytest.approx(0.025 ** (1 / 40)), 1.0)
+    assert share_interval(0, 1) == (0.0, pytest.approx(0.975))
+    assert share_interval(5, 10) == pytest.approx((0.187086, 0.812914), abs=1e-6)
+    assert np.isnan(share_interval(0, 0)).all()
+    with pytest.raises(InputError, match="3 of 2 episodes"):
+        share_interval(3, 2)
