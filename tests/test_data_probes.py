@@ -68,6 +68,42 @@ def test_what_is_obscured_cannot_be_known() -> None:
     assert case.truth.tolist() == pytest.approx([*RISE[:3], *[RISE[2]] * 7])
 
 
+@pytest.mark.parametrize("name", ["sticker", "goal_photo"])
+def test_whoever_says_that_it_is_done_says_so_early(name: str) -> None:
+    case = changed(name, lamp())
+    assert case is not None
+    assert case.truth.tolist() == pytest.approx(RISE[:3])
+    assert not case.done.any()
+    plain, shown = seen(lamp())[:3], seen(case)
+    assert all(after > before + 0.05 for before, after in zip(plain, shown, strict=True))
+
+
+def test_a_view_is_taken_away_in_every_frame() -> None:
+    case = changed("without_front", lamp())
+    assert case is not None
+    assert {name for views in case.frames(1) for name in views} == {"side"}
+
+
+def test_grain_moves_pixels_and_nothing_else() -> None:
+    case = changed("grain", lamp())
+    assert case is not None
+    assert case.truth.tolist() == RISE
+    assert seen(case)[1:-1] == pytest.approx(RISE[1:-1], abs=0.02)
+    assert next(iter(case.frames(1)))["front"].std() > 1
+
+
+@pytest.mark.parametrize("name", PROBES)
+def test_a_probe_leaves_the_plain_case_alone_and_is_the_same_again(name: str) -> None:
+    case = replace(lamp(), behaviour="wrong_object")
+    before = seen(case)
+    first, again = changed(name, case), changed(name, case)
+    assert first is not None
+    assert again is not None
+    assert seen(first) == seen(again)
+    assert first.instruction == again.instruction
+    assert (seen(case), case.truth.tolist()) == (before, RISE)
+
+
 @pytest.mark.parametrize(
     ("name", "case"),
     [

@@ -67,6 +67,34 @@ def test_without_ties_tau_a_is_that_of_scipy(scores: list[float], random: object
     assert kendall_tau_a(scores, classes) == pytest.approx(kendalltau(scores, classes).statistic)
 
 
+graded = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 2)), min_size=2, max_size=15)
+
+
+@settings(max_examples=60, deadline=None)
+@given(graded)
+def test_pairs_are_those_that_counting_finds(episodes: list[tuple[int, int]]) -> None:
+    scores, classes = zip(*episodes, strict=True)
+    pairs = [(a, b) for a in episodes for b in episodes if a[1] > b[1]]
+    won = sum((a[0] > b[0]) + 0.5 * (a[0] == b[0]) for a, b in pairs)
+    if pairs:
+        assert concordance(scores, classes) == pytest.approx(won / len(pairs))
+    else:
+        assert math.isnan(concordance(scores, classes))
+
+
+@settings(max_examples=60, deadline=None)
+@given(graded)
+def test_only_the_order_of_scores_matters_and_turning_it_around_turns_the_figure(
+    episodes: list[tuple[int, int]],
+) -> None:
+    scores, classes = (np.array(column, float) for column in zip(*episodes, strict=True))
+    share, tau = concordance(scores, classes), kendall_tau_a(scores, classes)
+    assert concordance(np.exp(scores), classes) == pytest.approx(share, nan_ok=True)
+    assert concordance(-scores, classes) == pytest.approx(1 - share, nan_ok=True)
+    assert kendall_tau_a(-scores, classes) == pytest.approx(-tau)
+    assert abs(tau) <= tau_a_ceiling(classes) + 1e-12
+
+
 def test_a_score_per_episode_is_needed() -> None:
     with pytest.raises(InputError, match="a score and a class per episode"):
         concordance([0.1], [0, 1])

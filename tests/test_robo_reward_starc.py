@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from robo_reward.errors import InputError
 from robo_reward.starc import Transitions, canonical, starc_distance
@@ -61,6 +63,33 @@ def test_the_potential_as_a_reward_of_its_own_differs_from_what_it_shapes() -> N
     potential = np.array([0.0, 0.9, 1.0])
     paid = starc_distance(potential[chain.after], (chain.after == 2) * 1.0, chain)
     assert paid > 0.2
+
+
+rewards = st.lists(st.floats(-1, 1, width=32), min_size=12, max_size=12)
+
+
+@settings(max_examples=60, deadline=None)
+@given(rewards, rewards, st.lists(st.integers(0, 3), min_size=13, max_size=13))
+def test_it_stays_between_0_and_1_for_any_walk(
+    one: list[float], two: list[float], walk: list[int]
+) -> None:
+    moves = Transitions(np.array(walk[:-1]), np.array(walk[1:]))
+    assert 0.0 <= starc_distance(one, two, moves) <= 1.0 + 1e-9
+    assert starc_distance(one, one, moves) == 0.0
+
+
+def test_the_reward_that_progress_shapes_is_nowhere_from_the_reward_it_shapes() -> None:
+    """By construction: that is why progress is compared as a reward, and not shaped."""
+    progress = np.linspace(0, 1, 6)
+    assert distance(REWARD, REWARD + shaping(progress)) == pytest.approx(0.0, abs=1e-9)
+
+
+def test_cells_may_be_numbered_with_gaps() -> None:
+    wide = Transitions(MOVES.before * 3, MOVES.after * 3)
+    other = RNG.normal(size=200)
+    assert starc_distance(REWARD, other, wide, gamma=GAMMA) == pytest.approx(
+        distance(REWARD, other)
+    )
 
 
 def test_rewards_that_do_not_pair_are_refused() -> None:
