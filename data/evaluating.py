@@ -2,12 +2,13 @@
 
 import json
 from collections import Counter
+from contextlib import closing
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from robo_reward.console import progress_bar
+from robo_reward.console import RunLog, progress_bar
 from robo_reward.errors import InputError, OutputError
 from robo_reward.files import finite, write_atomically
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 type Layout = Literal["lerobot", "robo-dopamine-bench", "roboreward-bench", "rbm-eval"]
 
 EVALS = "robo_reward.evals"
-FIGURES_FILE, PAGE_FILE = "eval.json", "eval.html"
+FIGURES_FILE, PAGE_FILE, LOG_FILE = "eval.json", "eval.html", "eval.jsonl"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +42,7 @@ class Eval:
     model: Path
     """Checkpoint directory, or the directory of a training run."""
     out: Path
-    """Directory for eval.html and eval.json."""
+    """Directory for eval.html, eval.json, and a log, eval.jsonl."""
     json: Path | None = None
     """Another place for the figures than eval.json in --out."""
     reference: str = AUTO
@@ -52,7 +53,7 @@ class Eval:
     episodes: tuple[int, ...] | None = None
     """Numbers of the episodes to measure on; all if not given."""
     probes: tuple[str, ...] | None = None
-    """Which probes; all if not given, none if nothing follows."""
+    """Which probes, with their partners; all if not given, none if nothing follows."""
     draws: int = 1000
     """How often episodes are drawn anew, for the intervals."""
     seed: int = 0
@@ -96,7 +97,8 @@ class Eval:
             )
         if self.dry_run:
             return
-        findings = examine(model, cases, probes, seed=self.seed)
+        with written(self.out), closing(RunLog(self.out / LOG_FILE)) as log:
+            findings = examine(model, cases, probes, log=log, seed=self.seed)
         told = self._about(model) | results(findings, probes, draws=self.draws, seed=self.seed)
         told["truth"] = dict(Counter(case.source for case in cases))
         _write(path, json.dumps(finite(told), indent=1))
@@ -145,7 +147,7 @@ def _write(path: Path, content: str) -> None:
 
 
 def chosen_probes(every: "dict[str, Probe]", names: tuple[str, ...] | None) -> "dict[str, Probe]":
-    """Return the probes of these names, all of them if None.
+    """Return the probes of these names and their partners; all if None.
 
     Raises:
         InputError: If there is no such probe; the message lists those there are.
@@ -153,7 +155,10 @@ def chosen_probes(every: "dict[str, Probe]", names: tuple[str, ...] | None) -> "
     unknown = [name for name in names or () if name not in every]
     if unknown:
         raise InputError(f"there is no probe {unknown[0]}; there are: {', '.join(every)}")
-    return every if names is None else {name: every[name] for name in names}
+    if names is None:
+        return every
+    wanted = {*names, *(every[name].partner for name in names)}
+    return {name: probe for name, probe in every.items() if name in wanted}
 
 
 def further_probes(root: Path) -> "dict[str, Probe]":
@@ -171,7 +176,7 @@ def further_probes(root: Path) -> "dict[str, Probe]":
 
 
 def examine(
-    model: "Model", cases: "list[Case]", probes: dict[str, "Probe"], *, seed: int = 0
+    model: "Model", cases: "list[Case]", probes: dict[str, "Probe"], *, log: RunLog, seed: int
 ) -> "Findings":
     """Return what the model, the baselines and the truth make of every case.
 
@@ -199,5 +204,6 @@ def examine(
     with progress_bar("eval", len(cases), "episodes") as bar:
         for case in cases:
             prober.ask(case)
+            log.write(episode=case.name, frames=len(case.truth))
             bar(1)
     return prober.findings()

@@ -35,14 +35,15 @@ def row(case: Case, forward: Track, backward: Track) -> dict[str, Any]:
         backward: What is said of it shown backwards, a frame a query.
     """
     ends = [forward.progress[-1], case.truth[-1]]
-    clean = case.outcome == SUCCESS and case.clean and not np.isnan(forward.asked).any()
+    asked = forward.asked
+    clean = case.outcome == SUCCESS and case.clean and len(asked) > 1 and not np.isnan(asked).any()
     undone = case.done == 0.0
     return agreement(forward.progress, case) | {
-        "voc_forward": voc(forward.asked) if clean else np.nan,
+        "voc_forward": voc(asked) if clean else np.nan,
         "voc_reversed": -voc(backward.asked) if clean else np.nan,
         "end": ends[0],
         "outcome": case.outcome,
-        "claimed": np.nan if np.isnan(forward.asked).any() else completion(forward.asked),
+        "claimed": np.nan if np.isnan(asked).any() else completion(asked),
         "grade_error": float(np.abs(np.diff(grade(ends)))[0]),
         "success_score": forward.success_score,
         "declared": bool(forward.declared.any()),

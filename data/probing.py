@@ -57,7 +57,7 @@ class Prober:
         plain = at_queries(case, frames, every)
         tracks = {name: estimate(held) for name, estimate in self.estimators.items()}
         asked = {name: track.at_queries() for name, track in tracks.items()}
-        reverse = backwards(plain, np.random.default_rng())
+        reverse = backwards(plain, self._rng(REVERSED))
         reversed_tracks = self._tracks(reverse)
         for name, track in tracks.items():
             found = row(case, track, reversed_tracks[name])

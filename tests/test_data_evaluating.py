@@ -60,6 +60,8 @@ def test_each_episode_is_told_and_the_page_is_there(
     assert [one["name"] for one in told["per_episode"]] == [f"episode {n}" for n in range(3)]
     assert set(told["per_episode"][0]["probes"]) == set(told["probes"])
     assert "<h1>Evaluation" in (command["out"] / "eval.html").read_text()
+    log = [json.loads(line) for line in (command["out"] / "eval.jsonl").read_text().splitlines()]
+    assert [line["episode"] for line in log] == ["episode 0", "episode 1", "episode 2"]
 
 
 def test_the_same_command_tells_the_same(
@@ -152,6 +154,11 @@ def test_all_probes_are_chosen_by_default() -> None:
     every = probes_for(("front",))
     assert chosen_probes(every, None) is every
     assert chosen_probes(every, ()) == {}
+
+
+def test_an_invariance_probe_brings_its_partner() -> None:
+    every = probes_for(("front",))
+    assert list(chosen_probes(every, ("grain", "frozen"))) == ["frozen", "shuffled", "grain"]
 
 
 class Point:

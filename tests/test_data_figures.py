@@ -119,6 +119,14 @@ def test_what_knows_nothing_has_no_figures() -> None:
     assert all(np.isnan(figure(told)) for figure in FIGURES.values())
 
 
+def test_an_episode_of_a_single_query_has_no_order_and_no_moves() -> None:
+    told = rows((bright.case([1.0]), [0.9]))
+    assert np.isnan(FIGURES["voc_forward"](told))
+    assert np.isnan(FIGURES["starc_distance"](told))
+    assert FIGURES["mae"](told) == pytest.approx(0.1)
+    assert FIGURES["completion"](told) == 1.0
+
+
 def test_one_known_frame_at_the_end_is_enough_for_an_error() -> None:
     """So is a human's grade of an episode."""
     graded = bright.case([NAN, NAN, 0.5])

@@ -187,6 +187,17 @@ def test_a_pair_counts_only_where_the_clock_fails_it() -> None:
     assert pairs(PROBES.values(), ("paraphrase",)) == []
 
 
+@pytest.mark.parametrize("truth", [[1.0], [0.0, 1.0], [0.5, 0.5, 0.5]])
+def test_the_shortest_episodes_are_asked_about_too(truth: list[float]) -> None:
+    estimators = {"model": bright.seeing(), **trivial_estimators(PERIOD)}
+    prober = Prober(estimators=estimators, probes=PROBES, period_s=PERIOD)
+    still = replace(OTHER, progress=np.zeros(len(truth)), success=np.zeros(len(truth)))
+    prober.ask(bright.case(truth, rivals=(still,), paraphrases=("light the lamp now",)))
+    effects = prober.findings().effects
+    assert set(effects) == set(PROBES)
+    assert effects["paraphrase"]["model"].tolist() == [0.0]
+
+
 def test_findings_do_not_depend_on_which_other_probes_are_asked() -> None:
     alone = Prober(
         estimators={"model": bright.seeing()},
