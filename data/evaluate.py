@@ -6,7 +6,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from robo_reward.calibration import fit_calibration, match_threshold, success_threshold
+from robo_reward.calibration import (
+    Calibration,
+    fit_calibration,
+    fit_margin,
+    match_threshold,
+    success_threshold,
+    unsure,
+)
 from robo_reward.errors import InputError
 from robo_reward.metrics import auroc, ccc, mean_error, spearman
 from robo_reward.model import Labels, Model
@@ -113,6 +120,7 @@ def calibrate(settings: TrackerSettings, judged: Sequence[Judged]) -> TrackerSet
     if not sum(map(len, errors)):
         raise InputError("no validation frame has a known progress to calibrate with")
     fitted = fit_calibration(np.concatenate(features), np.concatenate(errors))
+    excess = [_excess(item, fitted) for item in judged]
     happened = np.concatenate(done)
     threshold = settings.success_threshold
     if happened.any():
@@ -120,9 +128,20 @@ def calibrate(settings: TrackerSettings, judged: Sequence[Judged]) -> TrackerSet
     return replace(
         settings,
         calibration=fitted,
+        margin=fit_margin(excess),
         success_threshold=threshold,
         match_threshold=match_threshold(np.concatenate(match)) if match else 0.0,
     )
+
+
+def _excess(item: Judged, fitted: Calibration) -> Floats:
+    """Return (q,) by how much Φ is above the truth at each query, in units of what is unsure."""
+    rows = slice(None, None, item.every)
+    phi, truth = item.labels.progress[rows], item.case.truth[rows]
+    scale = unsure(fitted.confidence(item.labels.features[rows]))
+    known = ~np.isnan(truth)
+    excess: Floats = np.asarray((phi - truth) / scale, np.float64)[known]
+    return excess
 
 
 def summary(progress: Sequence[NDArray[np.floating]], cases: Sequence[Case]) -> dict[str, float]:

@@ -29,6 +29,7 @@ _FROM_LABELS = {
     "progress_backward": "backward",
     "progress_incremental": "incremental",
     "confidence": "confidence",
+    "progress_lower": "lower",
     "success_prob": "success_prob",
     "match_prob": "match_prob",
 }
@@ -201,7 +202,7 @@ def _schema(metadata: dict[str, str]) -> "pa.Schema":
 
 
 def _table(episode: "Episode", labels: "Labels", metadata: dict[str, str]) -> "pa.Table":
-    """Return the rows of an episode; where the verdict is invalid, Φ is NaN."""
+    """Return the rows of an episode; where the verdict is invalid, Φ and its bound are NaN."""
     import numpy as np
     import pyarrow as pa
 
@@ -213,5 +214,6 @@ def _table(episode: "Episode", labels: "Labels", metadata: dict[str, str]) -> "p
     }
     columns |= {name: getattr(labels, field) for name, field in _FROM_LABELS.items()}
     phi = np.where(labels.valid, labels.progress, np.nan).astype(np.float32)
-    columns |= {"progress_sparse": phi, "valid": labels.valid}
+    lower = np.where(labels.valid, labels.lower, np.nan).astype(np.float32)
+    columns |= {"progress_sparse": phi, "progress_lower": lower, "valid": labels.valid}
     return pa.table(columns, schema=_schema(metadata))

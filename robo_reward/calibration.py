@@ -1,5 +1,7 @@
 """From raw outputs to probabilities and thresholds that validation episodes bear out."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +23,8 @@ PRECISION = 0.95
 """Share of the declarations of success that must be right."""
 KEPT = 0.995
 """Share of true matches that stay valid."""
+COVERED = 0.9
+"""Share of episodes, and of the queries of each, in which the lower bound is to hold."""
 FEATURES = 5
 """Numbers that confidence is made of: w, |Φ_F − Φ_B| and three spreads.
 
@@ -74,6 +78,32 @@ def fit_calibration(features: Floats, errors: Floats) -> Calibration:
 
     fitted = minimize(objective, np.zeros(x.shape[1]), jac=True, method="L-BFGS-B").x
     return Calibration(bias=float(fitted[0]), slopes=tuple(float(w) for w in fitted[1:]))
+
+
+def unsure(confidence: Floats) -> Floats:
+    """Return the scale by which a lower bound widens: 1.1 − confidence."""
+    scale: Floats = 1.1 - np.asarray(confidence, np.float64)
+    return scale
+
+
+def fit_margin(excess: Sequence[Floats]) -> float | None:
+    """Return m such that Φ − m · `unsure` is at most the truth: split conformal, by episode.
+
+    An episode's score is the 90 % quantile over its queries of (Φ − truth) / `unsure`; m is the
+    ⌈.9 (n + 1)⌉-th smallest of n scores (Vovk et al. 2005; Angelopoulos & Bates, arXiv 2107.07511,
+    section 1, with the episode as the unit, since frames of one are alike). If a new episode is
+    drawn as those were, then with probability .9 or more the bound holds in 90 % of its queries.
+    Confidence is fitted to the same episodes, which makes m a little too small.
+
+    Args:
+        excess: For each episode (q,) its (Φ − truth) / `unsure`; empty ones are left out.
+
+    Returns:
+        m, at least 0; None below nine episodes, where no such number can be promised.
+    """
+    scores = sorted(float(np.quantile(one, COVERED)) for one in excess if len(one))
+    rank = math.ceil(COVERED * (len(scores) + 1))
+    return max(scores[rank - 1], 0.0) if 0 < rank <= len(scores) else None
 
 
 def success_threshold(probs: Floats, done: NDArray[np.bool_]) -> float:

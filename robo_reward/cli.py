@@ -13,7 +13,18 @@ from typing import Protocol
 from .errors import InputError, RoboRewardError
 
 COMMANDS = "robo_reward.commands"
-ORDER = ("demo", "import", "collect", "train", "adapt", "eval", "label", "report", "bench", "doctor")
+ORDER = (
+    "demo",
+    "import",
+    "collect",
+    "train",
+    "adapt",
+    "eval",
+    "label",
+    "report",
+    "bench",
+    "doctor",
+)
 
 
 class Command(Protocol):

@@ -84,6 +84,7 @@ class Labels:
     backward: NDArray[np.float32]
     incremental: NDArray[np.float32]
     confidence: NDArray[np.float32]
+    lower: NDArray[np.float32]
     success_prob: NDArray[np.float32]
     match_prob: NDArray[np.float32]
     success: NDArray[np.bool_]

@@ -36,6 +36,9 @@ class Verdict:
     """Φ_I, the hops since the first frame applied in turn."""
     confidence: float
     """Calibrated probability that Φ is within .1 of the truth."""
+    lower: float
+    """Lower bound on the true progress, as `robo_reward.calibration.fit_margin` promises; NaN
+    where validation was too small to tell."""
     success_prob: float
     """Probability that the task is done: the lower of this query's and the last one's."""
     match_prob: float

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .calibration import UNANCHORED_CAP, Calibration
+from .calibration import UNANCHORED_CAP, Calibration, unsure
 from .progress import ALPHA, Anchors, Disagreement, backward_progress, forward_progress, fuse_step
 from .protocols import Verdict
 from .targets import apply_hop
@@ -44,6 +44,8 @@ class TrackerSettings:
     """Below this match probability at two queries in a row, the verdict is invalid."""
     calibration: Calibration | None = None
     """From disagreement and spreads to confidence; None: confidence is NaN."""
+    margin: float | None = None
+    """How far below Φ the lower bound is, by what confidence lacks; None: it is NaN."""
 
 
 class Tracker:
@@ -73,6 +75,7 @@ class Tracker:
         step = 0.0 if math.isnan(reading.hop_previous) else reading.hop_previous
         self._incremental = float(apply_hop(self._incremental, step))
         self.features = _features(reading, now, weight)
+        confidence = self._confidence(now)
         success = min(self._success, reading.success)
         match = max(self._match, reading.match)
         self._success, self._match = reading.success, reading.match
@@ -81,12 +84,18 @@ class Tracker:
             forward=now.forward,
             backward=now.backward,
             incremental=self._incremental,
-            confidence=self._confidence(now),
+            confidence=confidence,
+            lower=self._lower(confidence),
             success_prob=success,
             match_prob=reading.match,
             success=success >= settings.success_threshold,
             valid=match >= settings.match_threshold,
         )
+
+    def _lower(self, confidence: float) -> float:
+        if self.settings.margin is None:
+            return math.nan
+        return max(0.0, self._progress - self.settings.margin * float(unsure(np.array(confidence))))
 
     def _confidence(self, now: Anchors) -> float:
         if self.settings.calibration is None:

@@ -36,6 +36,7 @@ COLUMNS = {
     "progress_backward": pa.float32(),
     "progress_incremental": pa.float32(),
     "confidence": pa.float32(),
+    "progress_lower": pa.float32(),
     "success_prob": pa.float32(),
     "match_prob": pa.float32(),
     "valid": pa.bool_(),

@@ -8,8 +8,10 @@ from robo_reward.calibration import (
     NEVER,
     Calibration,
     fit_calibration,
+    fit_margin,
     match_threshold,
     success_threshold,
+    unsure,
 )
 from robo_reward.errors import InputError
 
@@ -90,3 +92,43 @@ def test_the_match_threshold_lets_true_matches_through() -> None:
 def test_the_match_threshold_never_exceeds_a_half_and_is_nothing_without_data() -> None:
     assert match_threshold(np.full(10, 0.99)) == 0.5
     assert match_threshold(np.zeros(0)) == 0.0
+
+
+def test_what_is_unsure_by_hand() -> None:
+    assert unsure(np.array([1.0, 0.6])) == pytest.approx([0.1, 0.5])
+
+
+def test_the_margin_is_a_rank_among_episodes_by_hand() -> None:
+    # ten constant episodes 0 … 9: ⌈.9 · 11⌉ = 10th smallest; nine of them: the 9th
+    assert fit_margin([np.full(4, float(n)) for n in range(10)]) == 9.0
+    assert fit_margin([np.full(4, float(n)) for n in range(9)]) == 8.0
+    # nineteen: ⌈.9 · 20⌉ = 18th smallest
+    assert fit_margin([np.full(4, float(n)) for n in range(19)]) == 17.0
+
+
+def test_an_episode_counts_by_the_quantile_of_its_queries() -> None:
+    one = np.array([0.0] * 9 + [5.0])
+    assert fit_margin([one] * 9) == pytest.approx(float(np.quantile(one, 0.9)))
+
+
+def test_few_episodes_promise_nothing_and_an_empty_one_is_none() -> None:
+    assert fit_margin([np.ones(4)] * 8) is None
+    assert fit_margin([np.ones(4)] * 8 + [np.zeros(0)]) is None
+    assert fit_margin([]) is None
+
+
+def test_a_model_that_is_always_too_low_needs_no_margin() -> None:
+    assert fit_margin([-np.ones(4)] * 20) == 0.0
+
+
+def test_the_bound_holds_in_as_many_new_episodes_as_promised() -> None:
+    rng = np.random.default_rng(0)
+
+    def episodes(count: int) -> list[np.ndarray]:
+        return [rng.normal(rng.normal(0, 0.05), 0.03, 30) for _ in range(count)]
+
+    held = []
+    for _ in range(300):
+        margin = fit_margin(episodes(12)) or 0.0
+        held.append(np.mean(episodes(1)[0] <= margin) >= 0.9)
+    assert np.mean(held) >= 0.87  # .9 promised, 300 draws

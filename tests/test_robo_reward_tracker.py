@@ -123,3 +123,14 @@ def test_confidence_is_capped_where_both_anchors_are_missing() -> None:
     blind = replace(READING, hop_start=NOTHING, hop_goal=NOTHING)
     assert tracker.update(blind).confidence == UNANCHORED_CAP
     assert tracker.update(READING).confidence > 0.99
+
+
+def test_the_lower_bound_is_as_far_below_as_confidence_is_short_of_certain() -> None:
+    sure = Calibration(bias=0.0, slopes=(0.0,) * 5)  # confidence .5 everywhere: 1.1 − .5 = .6
+    verdict = Tracker(TrackerSettings(calibration=sure, margin=0.2)).update(READING)
+    assert verdict.lower == pytest.approx(verdict.progress - 0.12)
+    assert Tracker(TrackerSettings(calibration=sure, margin=9.0)).update(READING).lower == 0.0
+
+
+def test_without_a_margin_there_is_no_lower_bound() -> None:
+    assert math.isnan(Tracker(TrackerSettings()).update(READING).lower)
