@@ -14,9 +14,8 @@ from .bench_timing import Row, check_agreement, check_flags, in_turn, multiply_a
 
 if TYPE_CHECKING:
     from robo_reward.batch import PairBatch
+    from robo_reward.plan import SamplingConfig
     from robo_reward.training import Trainer
-
-    from .batches import SamplingConfig
 
 LENGTH, PERIOD = 200, 8
 """Frames of a made-up episode, and between two queries."""
@@ -55,7 +54,8 @@ class BenchTrain:
             RoboRewardError: If a flag is unusable, or the two ways disagree.
         """
         check_flags(self.repeats, self.json, episodes=self.episodes, views=self.views)
-        from .batches import SamplingConfig
+        from robo_reward.plan import SamplingConfig
+
         from .bench_timing import write_figures
 
         sampling = SamplingConfig(episodes=self.episodes, frames=self.frames)
@@ -135,8 +135,8 @@ class Noise:
 
 def made_up_batch(command: BenchTrain, sampling: "SamplingConfig") -> "PairBatch":
     """Return a step of random pixels, its pairs drawn as in training from random truth."""
-    from .batches import Known, PairSampler, pack
-    from .goals import Goal
+    from robo_reward.goals import Goal
+    from robo_reward.plan import Known, PairSampler, pack
 
     rng = np.random.default_rng(command.seed)
     known: dict[int, Known] = {}

@@ -15,13 +15,12 @@ from robo_reward.calibration import (
     unsure,
 )
 from robo_reward.errors import InputError
+from robo_reward.goals import Goal
 from robo_reward.metrics import auroc, ccc, mean_error, spearman
 from robo_reward.model import Labels, Model
 from robo_reward.protocols import References, Views
 from robo_reward.ranking import FAILURE, PARTIAL, SUCCESS
 from robo_reward.tracker import TrackerSettings
-
-from .goals import Goal
 
 type Floats = NDArray[np.float64]
 

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from robo_reward.goals import Goal, episode_goals
 from robo_reward.metrics import auroc
 from robo_reward.protocols import References, Views
 
 from .estimators import trivial_estimators
 from .evaluate import Case, judge, success_auroc, summary
-from .goals import Goal, episode_goals
 from .references import AUTO, ReferenceFinder
 
 if TYPE_CHECKING:

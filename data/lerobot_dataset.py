@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from robo_reward import lerobot_rows as facts
 from robo_reward.errors import DatasetError, InputError
 
-from . import lerobot_rows as facts
-from .episodes import Episode, Subtask, Views
+from .episodes import Episode, Views
 from .lerobot_meta import PREFIX, fingerprint, locate, parquet_errors, read_metadata
 
 ROWS_AT_ONCE = 8
@@ -55,7 +55,14 @@ class LeRobotEpisodes:
         self._features: dict[str, dict[str, Any]] = self._meta.info["features"]
         self._keys = _camera_keys(root, self._features, views)
         self.views = tuple(sorted(self._keys))
-        self._fps = float(self._meta.info["fps"])
+        self._source = facts.Source(
+            name=str(root),
+            fps=float(self._meta.info["fps"]),
+            views=self.views,
+            tasks=self._meta.tasks,
+            goals=self._features.get("truth.goals", {}).get("names") or [],
+            own=self._meta.own,
+        )
         self._data_files = self._meta.files(None)
         videos = [key for key, feature in self._features.items() if feature["dtype"] == "video"]
         chosen = self._keys.values()
@@ -74,31 +81,7 @@ class LeRobotEpisodes:
             InputError: If there is no such episode.
             DatasetError: If its rows or annotations are damaged.
         """
-        row = self._row(index)
-        length = int(row["length"])
-        columns = self._columns(index, length)
-        task = self._meta.tasks.get(int(columns["task_index"][0]))
-        if task is None or not task.strip():
-            raise DatasetError(
-                f"episode {index} of {self.root} has no task text; set it with LeRobot's "
-                "lerobot-edit-dataset (modify_tasks)"
-            )
-        subtasks = self._subtasks(row, columns, length)
-        ended_well = facts.outcome(columns, subtasks)
-        return Episode(
-            index=index,
-            length=length,
-            fps=self._fps,
-            views=self.views,
-            instructions=facts.phrasings(task, self._meta.own),
-            first_row=int(row["dataset_from_index"]),
-            subtasks=subtasks,
-            outcome=ended_well,
-            success=facts.success(columns, subtasks, ended_well),
-            truth=columns.get("truth.progress"),
-            other_goals=self._other_goals(columns, task),
-            behaviour=row.get("behaviour"),
-        )
+        return facts.episode(self._row(index), self._columns(index), self._source)
 
     def frames(
         self, index: int, *, views: tuple[str, ...], size: int | None = None, stride: int = 1
@@ -154,35 +137,13 @@ class LeRobotEpisodes:
                             yield batch.slice(low, high - low)
                 begin += rows
 
-    def _columns(self, index: int, length: int) -> dict[str, NDArray[Any]]:
+    def _columns(self, index: int) -> dict[str, NDArray[Any]]:
         names = [name for name in facts.COLUMNS if name in self._features]
-        row = self._row(index)
-        batches = list(self._batches(row, names))
-        count = sum(batch.num_rows for batch in batches)
-        if count != length:
-            raise DatasetError(
-                f"episode {index} of {self.root} has {count} rows, but meta/episodes claims "
-                f"{length}; the dataset was not finalized or a file is cut off: copy it again"
-            )
+        batches = list(self._batches(self._row(index), names))
+        if not batches:
+            return {"task_index": np.array([], np.int64)}
         table = pa.Table.from_batches(batches)
-        return {name: _array(name, table[name]) for name in names}
-
-    def _subtasks(
-        self, row: dict[str, Any], columns: dict[str, NDArray[Any]], length: int
-    ) -> tuple[Subtask, ...]:
-        found = facts.sarm_subtasks(row, length)
-        if not found and "language_persistent" in columns:
-            entries = columns["language_persistent"][0] or []
-            return facts.language_subtasks(entries, length, self._fps)
-        return found
-
-    def _other_goals(
-        self, columns: dict[str, NDArray[Any]], task: str
-    ) -> dict[tuple[str, ...], NDArray[np.float32]]:
-        if "truth.goals" not in columns:
-            return {}
-        names = self._features["truth.goals"].get("names") or []
-        return facts.other_goals(columns["truth.goals"], names, self._meta.own, task)
+        return {name: facts.array(name, table[name]) for name in names}
 
     def _stream(
         self, row: dict[str, Any], key: str, size: int | None, stride: int
@@ -217,18 +178,6 @@ class LeRobotEpisodes:
 def _open_parquet(path: Path, stamp: tuple[int, int, int]) -> pq.ParquetFile:
     """Open a data file once for all episodes in it; ``stamp`` tells a rewritten file apart."""
     return pq.ParquetFile(path)
-
-
-def _array(name: str, column: pa.ChunkedArray) -> NDArray[Any]:
-    if name == "language_persistent":
-        entries = np.empty(1, dtype=object)
-        entries[0] = column[0].as_py()
-        return entries
-    if name == "truth.goals":
-        values = np.asarray(column.to_pylist(), dtype=np.float32)
-        return values.reshape(len(values), -1)
-    kinds = {"task_index": np.int64, "next.success": np.bool_}
-    return np.asarray(column.to_pylist(), dtype=kinds.get(name, np.float32)).reshape(-1)
 
 
 def _camera_keys(

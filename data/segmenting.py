@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from robo_reward.goals import Goal
+from robo_reward.plan import FrameReader
 from robo_reward.segmentation import segment
 from robo_reward.targets import keyframe_progress
 
-from .batches import FrameReader
 from .episodes import Episode
-from .goals import Goal
 
 type Floats = NDArray[np.float64]
 

@@ -9,9 +9,8 @@ import tyro
 
 from robo_reward.config import CompactConfig, HfConfig, TrainingConfig, at_least
 from robo_reward.errors import InputError
+from robo_reward.plan import SamplingConfig
 from robo_reward.targets import Budget
-
-from .batches import SamplingConfig
 
 type Unannotated = Literal["segments", "time"]
 

@@ -14,13 +14,13 @@ import torch
 from robo_reward.checkpoint import ModelConfig, save
 from robo_reward.console import RunLog, progress_bar
 from robo_reward.errors import DatasetError, OutputError
+from robo_reward.goals import episode_goals
 from robo_reward.model import Model, ModelSettings, query_stride
+from robo_reward.plan import Known, PairSampler, pack
 from robo_reward.tracker import TrackerSettings
 from robo_reward.training import Trainer
 
-from .batches import Known, PairSampler, pack
 from .evaluate import Judged, calibrate, judge, success_auroc, summary
-from .goals import episode_goals
 from .lerobot_dataset import open_dataset
 from .mixture import MixedFrames, Mixture
 from .planning import size_lines

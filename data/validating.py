@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from robo_reward.errors import InputError
+from robo_reward.goals import Goal
 from robo_reward.protocols import References, Views
 
 from .episodes import Episode
 from .evaluate import Case
-from .goals import Goal
 from .mixture import MixedFrames, Mixture
 from .split import Withheld, parse_withheld, usable_frames
 

@@ -13,9 +13,9 @@ from dataclasses import replace
 import numpy as np
 
 from data.episodes import Episode
-from data.goals import Goal, episode_goals
 from data.lerobot_dataset import LeRobotEpisodes, open_dataset
 from data.segmenting import by_change, small_grey
+from robo_reward.goals import Goal, episode_goals
 
 SIZE = 64
 

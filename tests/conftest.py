@@ -184,9 +184,9 @@ def one_thread() -> Iterator[None]:
 @pytest.fixture
 def train_command(tiny_dataset: Path, tmp_path: Path) -> "Train":
     """Six steps on two episodes of twelve frames; one validates, at steps 3 and 6."""
-    from data.batches import SamplingConfig
     from data.train import Train
     from robo_reward.config import CompactConfig, TrainingConfig
+    from robo_reward.plan import SamplingConfig
 
     return Train(
         dataset=(str(tiny_dataset),),

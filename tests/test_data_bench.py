@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from data.batches import SamplingConfig
 from data.bench_label import BenchLabel, ThreePasses, difference, made_up_episode
 from data.bench_timing import DisagreementError, check_agreement, in_turn, multiply_adds
 from data.bench_train import BenchTrain, made_up_batch, unshared
 from robo_reward.checkpoint import build
 from robo_reward.config import CompactConfig
 from robo_reward.errors import RoboRewardError
+from robo_reward.plan import SamplingConfig
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -12,12 +12,12 @@ import pytest
 from conftest import LENGTH, TASK, VIEWS, grey
 
 from data import importing
-from data.goals import episode_goals
 from data.importing import Import, subtask_columns, whole_rate
 from data.lerobot_dataset import open_dataset
 from data.recordings import Recordings, read_recordings
 from robo_reward.cli import main
 from robo_reward.errors import DatasetError, OutputError
+from robo_reward.goals import episode_goals
 
 
 @pytest.mark.parametrize("storage", ["h264", "images"])

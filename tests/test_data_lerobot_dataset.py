@@ -21,11 +21,11 @@ from conftest import (
     rewrite,
 )
 
-from data import lerobot_rows as facts
 from data.episodes import EpisodeDataset, Subtask
-from data.goals import episode_goals
 from data.lerobot_dataset import open_dataset
+from robo_reward import lerobot_rows as facts
 from robo_reward.errors import DatasetError
+from robo_reward.goals import episode_goals
 
 
 def drop(root: Path, *names: str) -> Path:

@@ -11,12 +11,12 @@ import pytest
 from conftest import grey, write_dataset
 from test_data_batches import CALM, LENGTH, PERIOD, episodes_of_prefixes, goal, keys, plans
 
-from data.batches import Known, PairSampler, SamplingConfig
-from data.goals import Goal
 from data.lerobot_dataset import open_dataset
 from data.mixture import MixedFrames, Mixture
 from data.train import Train
 from robo_reward.errors import InputError, RoboRewardError
+from robo_reward.goals import Goal
+from robo_reward.plan import Known, PairSampler, SamplingConfig
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -8,10 +8,10 @@ import pytest
 
 from data.estimators import CLOCK, trivial_estimators, truth_estimator
 from data.evaluate import Case
-from data.goals import Goal
 from data.probe_changes import at_queries
 from data.probes import COUNTERFACTUAL, Probe, Shown, astray, order, probes_for, rise
 from data.probing import Prober, pair_passes, pairs
+from robo_reward.goals import Goal
 
 NAN = float("nan")
 PERIOD = 0.4

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data.batches import Key, Known, PairSampler, Plan, SamplingConfig, pack
-from data.goals import Goal
 from robo_reward.errors import InputError
+from robo_reward.goals import Goal
+from robo_reward.plan import Key, Known, PairSampler, Plan, SamplingConfig, pack
 
 LENGTH, PERIOD = 41, 4
 RAMP = np.linspace(0.0, 1.0, LENGTH)

@@ -1,18 +1,18 @@
 """What the rows of one LeRobot episode say about it: subtasks, success, true progress.
 
-Pure functions on columns. Row t of ``next.*`` is about the step after frame t; row t of
-``truth.*`` is about frame t itself.
+Pure functions on columns, for whoever reads the files. Row t of ``next.*`` is about the step
+after frame t; row t of ``truth.*`` is about frame t itself.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from robo_reward.errors import DatasetError
-
-from .episodes import Subtask
+from .episodes import Episode, Subtask
+from .errors import DatasetError
 
 DONE = 1.0 - 1e-6
 """True progress from which on a frame counts as done."""
@@ -25,6 +25,83 @@ COLUMNS = (
     "language_persistent",
 )
 """Columns of the data files that describe an episode."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """What a dataset says once for all of its episodes."""
+
+    name: str
+    """What messages call it."""
+    fps: float
+    """Frames per second."""
+    views: tuple[str, ...]
+    """Names of its cameras, sorted."""
+    tasks: Mapping[int, str]
+    """``task_index`` → task text."""
+    goals: Sequence[str] = ()
+    """What each of the columns of ``truth.goals`` is called."""
+    own: Mapping[str, Any] = field(default_factory=dict)
+    """``meta/robo_reward.json``; empty where a dataset was made by others."""
+
+
+def array(name: str, column: Any) -> NDArray[Any]:
+    """Return one of `COLUMNS`, a pyarrow column of the T rows of an episode, for `episode`."""
+    if name == "language_persistent":
+        entries = np.empty(1, dtype=object)
+        entries[0] = column[0].as_py()
+        return entries
+    if name == "truth.goals":
+        goals = np.asarray(column.to_pylist(), dtype=np.float32)
+        return goals.reshape(len(goals), -1)
+    kinds = {"task_index": np.int64, "next.success": np.bool_}
+    return np.asarray(column.to_pylist(), dtype=kinds.get(name, np.float32)).reshape(-1)
+
+
+def episode(row: Mapping[str, Any], columns: Mapping[str, NDArray[Any]], source: Source) -> Episode:
+    """Return what is known of an episode.
+
+    Args:
+        row: Its row of ``meta/episodes``.
+        columns: Those of `COLUMNS` that the dataset has, each by `array`.
+        source: The dataset.
+
+    Raises:
+        DatasetError: If rows are missing, there is no task text, or annotations are damaged.
+    """
+    index, length, count = int(row["episode_index"]), int(row["length"]), len(columns["task_index"])
+    if count != length:
+        raise DatasetError(
+            f"episode {index} of {source.name} has {count} rows, but meta/episodes claims "
+            f"{length}; the dataset was not finalized or a file is cut off: copy it again"
+        )
+    task = source.tasks.get(int(columns["task_index"][0]))
+    if task is None or not task.strip():
+        raise DatasetError(
+            f"episode {index} of {source.name} has no task text; set it with LeRobot's "
+            "lerobot-edit-dataset (modify_tasks)"
+        )
+    subtasks = sarm_subtasks(row, length)
+    if not subtasks and "language_persistent" in columns:
+        subtasks = language_subtasks(columns["language_persistent"][0] or [], length, source.fps)
+    others = {}
+    if "truth.goals" in columns:
+        others = other_goals(columns["truth.goals"], source.goals, source.own, task)
+    ended_well = outcome(columns, subtasks)
+    return Episode(
+        index=index,
+        length=length,
+        fps=source.fps,
+        views=source.views,
+        instructions=phrasings(task, source.own),
+        first_row=int(row["dataset_from_index"]),
+        subtasks=subtasks,
+        outcome=ended_well,
+        success=success(columns, subtasks, ended_well),
+        truth=columns.get("truth.progress"),
+        other_goals=others,
+        behaviour=row.get("behaviour"),
+    )
 
 
 def sarm_subtasks(row: Mapping[str, Any], length: int) -> tuple[Subtask, ...]:

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from robo_reward.targets import Budget, keyframe_progress, time_progress, unannotated_success
-
 from .episodes import Episode
+from .targets import Budget, keyframe_progress, time_progress, unannotated_success
 
 type Floats = NDArray[np.float64]
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from data.episodes import Episode, Subtask
-from data.goals import episode_goals
+from robo_reward.goals import episode_goals
 
 BIN = ("put the red cube in the bin", "bin the cube")
 BUTTON = ("push the blue button", "press the button")

@@ -11,13 +11,12 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from robo_reward.batch import PairBatch
-from robo_reward.config import at_least
-from robo_reward.errors import InputError
-from robo_reward.sampling import sample_frames, sample_pairs
-from robo_reward.targets import hop
-
+from .batch import PairBatch
+from .config import at_least
+from .errors import InputError
 from .goals import Goal
+from .sampling import sample_frames, sample_pairs
+from .targets import hop
 
 type Ints = NDArray[np.int64]
 type Key = tuple[int, int]
@@ -162,10 +161,11 @@ class PairSampler:
             facts = self.known[episode]
             frames = sample_frames(facts.usable, self.config.frames, facts.period, rng)
             for _ in range(self.config.prefixes):
-                self._add_prefix(plan, episode, frames, rng)
+                self.add_prefix(plan, episode, frames, rng)
         return plan
 
-    def _add_prefix(self, plan: Plan, episode: int, frames: Ints, rng: np.random.Generator) -> None:
+    def add_prefix(self, plan: Plan, episode: int, frames: Ints, rng: np.random.Generator) -> None:
+        """Add an instruction with its references to a plan, and pairs of ``frames`` under it."""
         goal, picture = self._draw_goal(episode, rng)
         facts = self.known[episode]
         begun = self.begun.get((facts.source, goal.instructions[0]), [])
