@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import grey, write_dataset
-from test_data_batches import CALM, LENGTH, PERIOD, episodes_of_prefixes, goal, keys, plans
+from test_robo_reward_plan import CALM, LENGTH, PERIOD, episodes_of_prefixes, goal, keys, plans
 
 from data.lerobot_dataset import open_dataset
 from data.mixture import MixedFrames, Mixture

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_data_batches import goal
+from test_robo_reward_plan import goal
 from test_data_training_run import Recorded, opened
 
 from data.segmenting import SIDE, by_change, is_unannotated, small_grey
