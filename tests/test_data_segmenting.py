@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_robo_reward_plan import goal
 from test_data_training_run import Recorded, opened
+from test_robo_reward_plan import goal
 
 from data.segmenting import SIDE, by_change, is_unannotated, small_grey
 from data.train import Train
