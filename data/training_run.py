@@ -64,6 +64,7 @@ class TrainingRun:
             history=command.shape.history,
             query_period_s=command.query_period,
         )
+        self._filled = False
         self._check_learnable()
         if command.resume:
             check_same_run(command.out, identity(command, self.dataset))
@@ -233,7 +234,10 @@ class TrainingRun:
         return Validation(self.dataset, self.episodes, self.goals, self.split, self.frames)
 
     def fill_cache(self) -> None:
-        """Decode what is not cached yet, and find the progress that only images can tell."""
+        """Decode what is not cached yet, and find the progress that only images can tell; once."""
+        if self._filled:
+            return
+        self._filled = True
         with progress_bar("decode", len(self.episodes), "episodes") as bar:
             self.frames.fill(bar)
         for number in self._unannotated():
