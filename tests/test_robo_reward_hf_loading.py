@@ -63,7 +63,13 @@ def test_a_model_that_brings_code_is_refused(place: Path) -> None:
         read_facts(base)
 
 
-@pytest.mark.parametrize("kind", ["llama", "evil", None])
+def test_a_model_of_ours_is_not_taken_for_a_pretrained_one(place: Path) -> None:
+    base = change(place, lambda stored: stored.pop("model_type"))
+    with pytest.raises(InputError, match="has no model_type; a model of robo-reward is trained"):
+        read_facts(base)
+
+
+@pytest.mark.parametrize("kind", ["llama", "evil"])
 def test_another_family_is_refused_with_those_that_are_there(place: Path, kind: str) -> None:
     base = change(place, lambda stored: stored.update(model_type=kind))
     sentence = f"is a {kind!r} model, which cannot be a backbone; this version reads qwen3_vl, "

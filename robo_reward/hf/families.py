@@ -62,6 +62,11 @@ def family_of(architecture: dict[str, Any], where: str) -> Family:
         InputError: If it is none of ours, or uses what our attention masks cannot say.
     """
     name = architecture.get("model_type")
+    if name is None:
+        raise InputError(
+            f"{where} is no pretrained model: its configuration has no model_type; a model of "
+            "robo-reward is trained on with --start"
+        )
     if name not in FAMILIES:
         raise InputError(
             f"{where} is a {name!r} model, which cannot be a backbone; this version reads "
