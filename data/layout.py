@@ -59,6 +59,7 @@ class DatasetLayout:
                 crf=23,
                 g=10,
                 preset="veryfast",
-                extra_options={"bf": "0"},  # with B-frames, x264 is not deterministic
+                # with B-frames, or with a look ahead, x264 now and then gives other bytes
+                extra_options={"bf": "0", "rc-lookahead": "0", "mbtree": "0"},
             )
         return RGBEncoderConfig(vcodec="libsvtav1") if self.as_video else None
