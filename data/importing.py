@@ -9,9 +9,9 @@ from typing import Annotated, Any
 import tyro
 
 from robo_reward.errors import DatasetError
+from robo_reward.lerobot_rows import PREFIX
 
 from .layout import DatasetLayout, Storage
-from .lerobot_meta import PREFIX
 from .places import written
 from .recordings import Recording, Recordings, read_recordings
 from .writer import DatasetWriter

@@ -9,7 +9,8 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from .lerobot_meta import OWN_FILE
+from robo_reward.lerobot_rows import OWN_FILE
+
 from .places import check_dataset_place, clear_up, replace_folder
 from .writer import quiet, sort_statistics, written_by_lerobot
 

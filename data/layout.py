@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from .lerobot_meta import PREFIX
+from robo_reward.lerobot_rows import PREFIX
 
 type Storage = Literal["h264", "av1", "images"]
 """How images are kept: two video codecs, or PNG inside parquet (fast at small sizes)."""

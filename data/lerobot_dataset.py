@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from robo_reward import lerobot_rows as facts
 from robo_reward.errors import DatasetError, InputError
+from robo_reward.lerobot_rows import PREFIX
 
 from .episodes import Episode, Views
-from .lerobot_meta import PREFIX, fingerprint, locate, parquet_errors, read_metadata
+from .lerobot_meta import fingerprint, locate, parquet_errors, read_metadata
 
 ROWS_AT_ONCE = 8
 """Rows of images that are in memory together while an episode is read from parquet."""

@@ -13,12 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from robo_reward.errors import DatasetError
+from robo_reward.lerobot_rows import OWN_FILE
 
 from .recordings import is_recording_directory
 
 CONVERTER = "python -m lerobot.scripts.convert_dataset_v21_to_v30"
-OWN_FILE = Path("meta/robo_reward.json")
-PREFIX = "observation.images."
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,9 +16,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from robo_reward.errors import InputError, OutputError
+from robo_reward.lerobot_rows import OWN_FILE
 
 from .layout import DatasetLayout
-from .lerobot_meta import OWN_FILE
 from .places import check_dataset_place, clear_up, put_back, replace_folder, written
 
 QUEUED_FRAMES = 8

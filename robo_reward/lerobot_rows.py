@@ -6,6 +6,7 @@ after frame t; row t of ``truth.*`` is about frame t itself.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,10 @@ from numpy.typing import NDArray
 from .episodes import Episode, Subtask
 from .errors import DatasetError
 
+PREFIX = "observation.images."
+"""What LeRobot puts before the name of a view."""
+OWN_FILE = Path("meta/robo_reward.json")
+"""Where a dataset keeps what LeRobot has no place for: paraphrases, goals."""
 DONE = 1.0 - 1e-6
 """True progress from which on a frame counts as done."""
 COLUMNS = (

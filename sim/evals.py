@@ -25,8 +25,9 @@ def probes(root: Path) -> "dict[str, Probe]":
     Raises:
         RoboRewardError: If the dataset cannot be read.
     """
-    from data.lerobot_meta import PREFIX, read_metadata
+    from data.lerobot_meta import read_metadata
     from data.probes import FALLS, NEAR, Probe, astray
+    from robo_reward.lerobot_rows import PREFIX
 
     from .render import RenderError, require_backend
     from .tasks import TASKS

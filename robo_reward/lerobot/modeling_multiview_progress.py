@@ -17,6 +17,7 @@ from ..bins import expectation
 from ..checkpoint import ModelConfig, build, save
 from ..errors import CheckpointError, InputError
 from ..images import checked, resize
+from ..lerobot_rows import PREFIX
 from ..losses import loss_terms, total
 from ..model import ModelSettings
 from ..network import HOPS, Readout
@@ -26,7 +27,7 @@ from .configuration_multiview_progress import TIMES, MultiviewProgressConfig
 from .judging import judge
 from .pairing import Shown, pair_batch
 from .pixels import stacked
-from .table import PREFIX, GoalTable, camera_views, read_table
+from .table import GoalTable, camera_views, read_table
 
 
 class MultiviewProgressRewardModel(PreTrainedRewardModel):

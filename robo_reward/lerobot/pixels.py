@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..images import resize
-from .table import PREFIX
+from ..lerobot_rows import PREFIX
 
 EDGE = 1e-3
 """How far beyond [0, 1] rounding may bring an image of floats."""

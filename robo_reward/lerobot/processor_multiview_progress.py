@@ -25,9 +25,9 @@ from lerobot.utils.constants import (
 )
 
 from ..errors import InputError
+from ..lerobot_rows import PREFIX
 from .configuration_multiview_progress import MultiviewProgressConfig
 from .pixels import batched, squared, to_uint8, views_of
-from .table import PREFIX
 
 type Pipeline = PolicyProcessorPipeline[Any, Any]
 

@@ -14,13 +14,9 @@ from numpy.typing import NDArray
 from ..episodes import Episode
 from ..errors import DatasetError, InputError
 from ..goals import Goal, episode_goals
-from ..lerobot_rows import COLUMNS, Source, array, episode
+from ..lerobot_rows import COLUMNS, OWN_FILE, PREFIX, Source, array, episode
 
 type Ints = NDArray[np.int64]
-
-PREFIX = "observation.images."
-"""What LeRobot puts before the name of a view."""
-OWN_FILE = Path("meta/robo_reward.json")
 
 
 class GoalTable:
