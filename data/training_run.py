@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from robo_reward.allocator import keep_freed_memory
 from robo_reward.checkpoint import ModelConfig, save
 from robo_reward.console import RunLog, progress_bar
 from robo_reward.errors import DatasetError, OutputError
@@ -122,6 +123,7 @@ class TrainingRun:
             RoboRewardError: If the frames cannot be read or the output not written.
         """
         command = self.command
+        keep_freed_memory()
         torch.manual_seed(command.seed)
         trainer = Trainer(first_network(command), command.schedule, seed=command.seed)
         if torch.cuda.is_available():

@@ -6,6 +6,8 @@ method ``run() -> None``. Any installed package adds one by an entry point in th
 attribute ``group`` instead of ``run`` holds further commands: those of that group.
 """
 
+import os
+import select
 import sys
 from importlib.metadata import EntryPoint, entry_points
 from typing import Protocol
@@ -94,3 +96,17 @@ def main(args: list[str] | None = None) -> None:
         then = then if resumes else "the command starts over when it is repeated"
         print(f"\nrobo-reward: interrupted; {then}", file=sys.stderr)
         raise SystemExit(130) from None
+    except BrokenPipeError:
+        if not _reader_has_left():
+            raise
+        raise SystemExit(141) from None  # what a shell says of a program that SIGPIPE ended
+
+
+def _reader_has_left() -> bool:
+    """Return whether nobody reads the output any more (``| head``); if so, write no more of it."""
+    output, state = sys.stdout.fileno(), select.poll()
+    state.register(output, 0)
+    if not any(event & select.POLLERR for _, event in state.poll(0)):
+        return False
+    os.dup2(os.open(os.devnull, os.O_WRONLY), output)
+    return True

@@ -185,3 +185,25 @@ def test_an_unknown_command_of_a_group_lists_those_of_the_group(
         cli.main(["many", "nosuch"])
     told = capsys.readouterr().err
     assert "robo-reward many has no command 'nosuch'; it has greet" in told
+
+
+def test_a_reader_that_leaves_early_leaves_no_traceback() -> None:
+    """``robo-reward train --help | head -1`` ends quietly, as other programs do."""
+    command = [sys.executable, "-c", "from robo_reward.cli import main; main(['train', '--help'])"]
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=120)
+    os.close(writing)
+    assert done.returncode == 141
+    assert done.stderr == ""
+
+
+def test_a_pipe_that_breaks_elsewhere_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the reader of the output may leave: a worker's broken pipe is an error."""
+
+    def broken(*_: object) -> None:
+        raise BrokenPipeError("a worker's")
+
+    monkeypatch.setattr(cli, "choose", broken)
+    with pytest.raises(BrokenPipeError, match="a worker's"):
+        cli.main(["train"])
