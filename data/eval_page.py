@@ -5,8 +5,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from .by_dataset import SHOWN
 from .estimators import MODEL
-from .eval_table import SHORT, TITLES, cell
+from .eval_table import SHORT, TITLES, cell, each_row
 from .pages import asset, fill
 
 SIDE, EDGE = 280, 34
@@ -23,6 +24,7 @@ def build_page(told: Mapping[str, Any]) -> str:
         "style": asset("report_style.css") + asset("eval_style.css"),
         "facts": _facts(told),
         "figures": _figures(told, names),
+        "each": _each_dataset(told["by_dataset"]),
         "probes": _probes(told["probes"], names),
         "pairs": _pairs(told["pairs"], names),
         "reliability": _reliability(told["reliability"]),
@@ -65,6 +67,16 @@ def _other(figure: Mapping[str, Any], name: str) -> str:
         kind = "better" if (gap["low"] > 0.0) == (figure["better"] == "higher") else "worse"
     text = _spread(figure["values"][name])
     return _td(text, kind)
+
+
+def _each_dataset(told: Mapping[str, Any]) -> str:
+    if not told["datasets"]:
+        return ""
+    body = [
+        _row([_td(html.escape(name)), *map(_td, cells)]) for name, cells in each_row(told).items()
+    ]
+    heads = ["dataset", *(TITLES[title] for title in SHOWN)]
+    return f"<h2>The model on each dataset</h2>{_table(heads, body)}"
 
 
 def _probes(probes: Mapping[str, Any], names: Sequence[str]) -> str:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from .by_dataset import SHOWN
 from .estimators import MODEL
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ TITLES = {
     "success_auroc": "success AUROC",
     "success_f1": "success F1",
     "success_mcc": "success MCC",
+    "success_recall": "successes declared",
     "false_positive_rate": "false positives ↓",
     "premature_frames": "frames declared too early ↓",
     "calibration_error": "calibration error (ECE) ↓",
@@ -62,6 +64,8 @@ def print_table(told: Mapping[str, Any]) -> None:
     console = Console(width=WIDEST)
     console.width = max(WIDTH, console.measure(table).maximum)
     console.print(table)
+    if told["by_dataset"]["datasets"]:
+        console.print(_each_dataset(told["by_dataset"]))
     console.print(_LEGEND, highlight=False)
 
 
@@ -75,6 +79,31 @@ def _add_probes(table: "Table", told: Mapping[str, Any], names: list[str]) -> No
             title = f"{word}: {name}" + (f" + {probe['partner']}" if word == "pair" else "")
             cells = [cell(results[one]["value"]) for one in names[1:]]
             table.add_row(f"{title} ({counted})", _spread(results[MODEL]), *cells)
+
+
+def _each_dataset(told: Mapping[str, Any]) -> "Table":
+    """Return the model's figures on each dataset, their mean and the worst."""
+    from rich.table import Table
+
+    table = Table(title="the model on each dataset")
+    table.add_column("")
+    for title in SHOWN:
+        table.add_column(TITLES[title], justify="right")
+    for name, rows in each_row(told).items():
+        table.add_row(name, *rows)
+    return table
+
+
+def each_row(told: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return the cells of `SHOWN` for each dataset, for their mean and for the worst."""
+    rows = {
+        f"{name} ({found['episodes']})": [cell(found["figures"][title][MODEL]) for title in SHOWN]
+        for name, found in told["datasets"].items()
+    }
+    ends = {
+        kind: [cell(told["model"][title][kind]) for title in SHOWN] for kind in ("mean", "worst")
+    }
+    return rows | ends
 
 
 def _others(figure: Mapping[str, Any], names: list[str]) -> list[str]:

@@ -52,6 +52,8 @@ class Case:
     """Whether the episode is a success made without disturbance."""
     number: int = -1
     """Number of the episode in its dataset; −1 if it has none."""
+    dataset: str = ""
+    """Name of its dataset, where there are several."""
     source: str = ""
     """Where its truth comes from, in words."""
     graded: float = float("nan")

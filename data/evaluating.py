@@ -4,7 +4,6 @@ import json
 from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,14 +17,14 @@ from .references import AUTO
 if TYPE_CHECKING:
     from robo_reward.model import Model
 
+    from .eval_cases import Asked
     from .evaluate import Case
     from .probes import Probe
     from .probing import Findings
 
-type Layout = Literal["lerobot", "robo-dopamine-bench", "roboreward-bench", "rbm-eval"]
-
-EVALS = "robo_reward.evals"
 FIGURES_FILE, PAGE_FILE, LOG_FILE = "eval.json", "eval.html", "eval.jsonl"
+
+type Layout = Literal["lerobot", "robo-dopamine-bench", "roboreward-bench", "rbm-eval"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,8 +34,8 @@ class Eval:
     Example: robo-reward eval --dataset outputs/held-out --model outputs/model --out outputs/eval
     """
 
-    dataset: str
-    """LeRobotDataset v3.0: a directory or a hub id; or the directory of a yardstick."""
+    dataset: tuple[str, ...]
+    """LeRobotDataset v3.0, one or several: directories or hub ids; or directories of yardsticks."""
     layout: Layout = "lerobot"
     """How ``--dataset`` is laid out: as LeRobot's, or as one of the public yardsticks."""
     model: Path
@@ -51,7 +50,7 @@ class Eval:
     views: tuple[str, ...] = ()
     """Cameras to look at; none: all that the dataset has."""
     episodes: tuple[int, ...] | None = None
-    """Numbers of the episodes to measure on; all if not given."""
+    """Numbers of the episodes to measure on, of each dataset; all if not given."""
     probes: tuple[str, ...] | None = None
     """Which probes, with their partners; all if not given, none if nothing follows."""
     draws: int = 1000
@@ -65,6 +64,8 @@ class Eval:
 
     def __post_init__(self) -> None:
         """Refuse settings that leave nothing to measure."""
+        if not self.dataset:
+            raise InputError("--dataset names nothing; give a directory or a hub id")
         if self.episodes == ():
             raise InputError("--episodes names no episode; give numbers, or leave it out for all")
         if self.draws < 1 or self.seed < 0:
@@ -80,12 +81,13 @@ class Eval:
         self._check(path, page)
         from robo_reward.checkpoint import load
 
+        from .eval_cases import gather
         from .eval_page import build_page
         from .eval_table import print_table
         from .results import results
 
         model = load(self.model)
-        cases, every = self._cases(model.settings.image_size)
+        cases, every = gather(self.dataset, self._asked(model.settings.image_size))
         probes = chosen_probes(every, self.probes)
         print(f"{len(cases)} episodes, {len(probes)} probes: {', '.join(probes) or 'none'}")
         for source, count in Counter(case.source for case in cases).items():
@@ -112,26 +114,20 @@ class Eval:
                 raise OutputError(f"{path} exists: --overwrite replaces it; or choose another")
             try_out(path.parent)
 
-    def _cases(self, size: int) -> "tuple[list[Case], dict[str, Probe]]":
-        """Return the episodes to measure on, and the probes there are for them."""
-        from .heldout import HeldOut
-        from .lerobot_dataset import open_dataset
-        from .probes import probes_for
-        from .yardsticks import graded, open_yardstick
+    def _asked(self, size: int) -> "Asked":
+        from .eval_cases import Asked
 
-        chosen = None if self.episodes is None else sorted(set(self.episodes))
-        if self.layout == "lerobot":
-            dataset = open_dataset(self.dataset, views=self.views or None)
-            held_out = HeldOut(dataset, size=size, reference=self.reference, chosen=chosen)
-            return held_out.cases(), probes_for(dataset.views) | further_probes(dataset.root)
-        yardstick = open_yardstick(self.layout, self.dataset, views=self.views or None)
-        held_out = HeldOut(yardstick, size=size, reference=self.reference, chosen=chosen)
-        cases = [graded(case, yardstick.samples[case.number]) for case in held_out.cases()]
-        return cases, probes_for(yardstick.views)
+        return Asked(
+            layout=self.layout,
+            views=self.views,
+            reference=self.reference,
+            chosen=None if self.episodes is None else sorted(set(self.episodes)),
+            size=size,
+        )
 
     def _about(self, model: "Model") -> dict[str, Any]:
         return {
-            "dataset": self.dataset,
+            "dataset": " ".join(self.dataset),
             "model": str(self.model),
             "model_fingerprint": model.fingerprint,
             "layout": self.layout,
@@ -159,20 +155,6 @@ def chosen_probes(every: "dict[str, Probe]", names: tuple[str, ...] | None) -> "
         return every
     wanted = {*names, *(every[name].partner for name in names)}
     return {name: probe for name, probe in every.items() if name in wanted}
-
-
-def further_probes(root: Path) -> "dict[str, Probe]":
-    """Return the probes that other packages offer for a dataset (group ``robo_reward.evals``).
-
-    An entry point is called with the dataset's directory and returns probes by name.
-
-    Raises:
-        RoboRewardError: If the dataset cannot be read.
-    """
-    found: dict[str, Probe] = {}
-    for point in entry_points(group=EVALS):
-        found |= point.load()(root)
-    return found
 
 
 def examine(

@@ -190,6 +190,7 @@ FIGURES: dict[str, Callable[[Rows], float]] = {
     "success_auroc": _auroc,
     "success_f1": _decided(lambda counts: counts.f1),
     "success_mcc": _decided(lambda counts: counts.mcc),
+    "success_recall": _decided(lambda counts: counts.recall),
     "false_positive_rate": _decided(lambda counts: counts.false_positive_rate),
     "premature_frames": _premature,
     "calibration_error": _calibration,

@@ -29,6 +29,8 @@ class Findings:
     """Probe → estimator → (n,) what was measured; NaN where it does not apply."""
     names: list[str]
     """Of the episodes."""
+    datasets: list[str]
+    """Of each episode."""
 
 
 @dataclass(kw_only=True)
@@ -42,8 +44,8 @@ class Prober:
     seed: int = 0
     _rows: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     _effects: dict[str, dict[str, list[float]]] = field(default_factory=dict)
-    _told: list[tuple[str, str]] = field(default_factory=list)
-    """Name and instruction of each episode."""
+    _told: list[tuple[str, str, str]] = field(default_factory=list)
+    """Name, instruction and dataset of each episode."""
 
     def ask(self, case: Case) -> None:
         """Add what is found on an episode.
@@ -66,17 +68,17 @@ class Prober:
             changed = reverse if name == REVERSED else probe.change(plain, self._rng(name))
             told = reversed_tracks if name == REVERSED else self._tracks(changed)
             self._measure(probe, (plain, changed), asked, told)
-        self._told.append((case.name, case.instruction))
+        self._told.append((case.name, case.instruction, case.dataset))
 
     def findings(self) -> Findings:
         """Return what was found so far."""
-        names, texts = map(list, zip(*self._told, strict=True))
+        names, texts, datasets = map(list, zip(*self._told, strict=True))
         rows = {name: table(found, texts) for name, found in self._rows.items()}
         effects = {
             probe: {name: np.array(values, np.float64) for name, values in found.items()}
             for probe, found in self._effects.items()
         }
-        return Findings(rows=rows, effects=effects, names=names)
+        return Findings(rows=rows, effects=effects, names=names, datasets=datasets)
 
     def _measure(
         self,

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from robo_reward.bootstrap import figured, interval, resamples, share_interval
 from robo_reward.ranking import FAILURE, PARTIAL, SUCCESS, tau_a_ceiling
 
+from .by_dataset import by_dataset
 from .estimators import MODEL
 from .figures import FIGURES, LOWER_IS_BETTER, Rows, taken
 from .probes import Probe
@@ -44,6 +45,7 @@ def results(
         "tau_a_ceiling": tau_a_ceiling(outcome[~np.isnan(outcome)]),
         "draws": draws,
         "figures": {name: _figure(name, rows, drawn) for name in FIGURES},
+        "by_dataset": by_dataset(rows, findings.datasets),
         "reliability": _curve(rows[MODEL]["reliability"].sum(axis=0)),
         "probes": {
             name: _probe(probe, findings.effects[name]) | {"failed": _failed(probe, findings)}

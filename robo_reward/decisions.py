@@ -40,6 +40,12 @@ class Confusion:
         return product / float(np.sqrt(float(yes) * no * said * denied)) if said and denied else 0.0
 
     @property
+    def recall(self) -> float:
+        """Hits as a share of all that was to be found; NaN where nothing was."""
+        found = self.hits + self.misses
+        return self.hits / found if found else float("nan")
+
+    @property
     def false_positive_rate(self) -> float:
         """False alarms as a share of all that was not there; NaN where all was."""
         no = self.false_alarms + self.rejections

@@ -35,6 +35,7 @@ def evaluation(**changes: Any) -> dict[str, Any]:
         "outcomes": {"failure": 3, "partial": 1, "success": 4},
         "tau_a_ceiling": 0.6,
         "figures": {name: figure for name in FIGURES},
+        "by_dataset": {"datasets": {}, "model": {}},
         "reliability": [{"count": 5, "confidence": 0.75, "right": 0.5}],
         "probes": {"frozen": probe},
         "pairs": {"grain": {"partner": "shuffled", "results": shares}},

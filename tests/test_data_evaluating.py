@@ -9,7 +9,7 @@ import pytest
 import tiny
 from conftest import change_info, data_file, rewrite, write_dataset
 
-from data import evaluating
+from data import eval_cases
 from data.evaluating import Eval, chosen_probes
 from data.probes import probes_for
 from robo_reward.checkpoint import ModelConfig, save
@@ -31,7 +31,7 @@ def command(
     model: Path, tiny_dataset: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Any]:
     out = tmp_path_factory.mktemp("eval") / "out"
-    return {"dataset": str(tiny_dataset), "model": model, "out": out, "draws": 20}
+    return {"dataset": (str(tiny_dataset),), "model": model, "out": out, "draws": 20}
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +92,7 @@ def test_no_probes_and_a_single_episode(
 def test_videos_are_measured_as_images_are(
     told: dict[str, Any], command: dict[str, Any], tiny_video_dataset: Path, tmp_path: Path
 ) -> None:
-    changes = {"dataset": str(tiny_video_dataset), "out": tmp_path, "probes": ()}
+    changes = {"dataset": (str(tiny_video_dataset),), "out": tmp_path, "probes": ()}
     Eval(**command | changes).run()
     found = json.loads((tmp_path / "eval.json").read_text())
     for name in ("mae", "ccc"):
@@ -120,6 +120,7 @@ def test_figures_are_not_overwritten_unasked(command: dict[str, Any], tmp_path: 
         ({"probes": ("mirror",)}, InputError, "no probe mirror; there are: frozen, reversed"),
         ({"model": Path("nowhere")}, CheckpointError, "nowhere"),
         ({"reference": "9"}, InputError, "--reference 9"),
+        ({"dataset": ()}, InputError, "--dataset names nothing"),
     ],
 )
 def test_what_cannot_be_done_is_told_in_a_sentence(
@@ -144,7 +145,7 @@ def test_time_is_not_taken_for_truth(command: dict[str, Any], tmp_path: Path) ->
             del info["features"][name]
 
     change_info(root, forget)
-    Eval(**command | {"dataset": str(root), "out": tmp_path / "out"}).run()
+    Eval(**command | {"dataset": (str(root),), "out": tmp_path / "out"}).run()
     figures = json.loads((tmp_path / "out/eval.json").read_text())["figures"]
     assert figures["mae"]["values"]["clock"]["value"] is None
     assert figures["voc_forward"]["values"]["clock"]["value"] == pytest.approx(1.0)
@@ -172,6 +173,6 @@ class Point:
 def test_other_packages_offer_probes(
     command: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(evaluating, "entry_points", lambda group: [Point()])
+    monkeypatch.setattr(eval_cases, "entry_points", lambda group: [Point()])
     Eval(**command | {"out": tmp_path}, probes=("tiny",)).run()
     assert set(json.loads((tmp_path / "eval.json").read_text())["probes"]) == {"tiny"}

@@ -84,6 +84,7 @@ def test_within_an_instruction_episodes_of_others_do_not_count() -> None:
 def test_success_is_counted_per_episode_and_false_alarms_also_per_frame() -> None:
     asked = (bright.case(RISE), RISE), (bright.case([0, 0.2, 0.2]), [0.0, 0.96, 0.5])
     assert figure("success_f1", *asked) == pytest.approx(2 / 3)
+    assert figure("success_recall", *asked) == 1.0
     assert figure("success_mcc", *asked) == 0.0
     assert figure("false_positive_rate", *asked) == 1.0
     assert figure("success_auroc", *asked) == 1.0

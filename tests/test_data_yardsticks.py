@@ -146,7 +146,7 @@ def test_a_model_is_measured_on_every_yardstick(layout: str, tmp_path: Path) -> 
     save(tmp_path / "model", tiny.network(), config)
     root = MAKERS[layout](tmp_path / "yardstick")
     Eval(
-        dataset=str(root),
+        dataset=(str(root),),
         layout=layout,  # type: ignore[arg-type]
         model=tmp_path / "model",
         out=tmp_path / "out",
