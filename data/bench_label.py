@@ -10,6 +10,7 @@ import tyro
 from numpy.typing import NDArray
 
 from robo_reward.config import CompactConfig, HfConfig
+from robo_reward.history import recalled
 
 from .bench_timing import Row, check_agreement, check_flags, in_turn, multiply_adds, report
 
@@ -154,13 +155,12 @@ def difference(model: "Model", episode: MadeUp, hops: Floats) -> float:
 
     start, goal = model.reader.see([episode.references.start, episode.references.goal])
     seen = model.reader.see(episode.frames)
-    kept = model.settings.history + 1
     queries = [
         Query(
             instruction=TASK,
             start=start,
             goal=goal,
-            past=tuple(seen[max(number - kept, 0) : number]),
+            past=tuple(seen[:number]),
             frame=frame,
         )
         for number, frame in enumerate(seen)
@@ -222,5 +222,5 @@ class ThreePasses:
 
     def _roles(self, query: int) -> list[int]:
         """Return the rows of [start, goal, history …, before, after]; −1 for none."""
-        earlier = [query + 1 - back for back in range(1, self.history + 1)]
-        return [0, 1, *(n if n >= 2 else -1 for n in earlier), max(query - 1, 0) + 2, query + 2]
+        earlier = [-1 if n is None else n + 2 for n in recalled(range(query), self.history)]
+        return [0, 1, *earlier, max(query - 1, 0) + 2, query + 2]

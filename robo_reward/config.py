@@ -31,7 +31,8 @@ class CompactConfig:
     channels: int = 64
     """Feature maps of the stem, each giving one keypoint."""
     history: int = 0
-    """Earlier queries shown beside before and after; cyclic tasks need some."""
+    """Earlier queries shown beside before and after: the first, and those 1, 2, 4, … before; tasks
+    that end as they began need some (5 reach back 8 queries)."""
 
     def __post_init__(self) -> None:
         """Refuse shapes that cannot be built."""
@@ -52,7 +53,8 @@ class HfConfig:
     image_size: int = 224
     """Side of the square images, in pixels; a multiple of the model's own unit (Qwen3-VL: 32)."""
     history: int = 0
-    """Earlier queries shown beside before and after; cyclic tasks need some."""
+    """Earlier queries shown beside before and after: the first, and those 1, 2, 4, … before; tasks
+    that end as they began need some (5 reach back 8 queries)."""
     text_tokens: int = 64
     """Tokens of an instruction at most; what comes after is dropped."""
     learning_rate: float = 1e-4

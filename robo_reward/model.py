@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import InputError
+from .history import kept
 from .network import ProgressNetwork
 from .protocols import References, Verdict, Views
 from .reader import Query, Reader, Seen
@@ -209,7 +210,7 @@ class Model:
         return verdicts, features
 
     def _kept(self, past: tuple[Seen, ...], frame: Seen) -> tuple[Seen, ...]:
-        return (*past, frame)[-(self.settings.history + 1) :]
+        return kept(past, frame, self.settings.history)
 
 
 def _held(verdicts: list[Verdict], features: list[list[float]], query: NDArray[np.int64]) -> Labels:

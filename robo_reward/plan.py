@@ -15,6 +15,7 @@ from .batch import PairBatch
 from .config import at_least
 from .errors import InputError
 from .goals import Goal
+from .history import remembered
 from .sampling import sample_frames, sample_pairs
 from .targets import hop
 
@@ -50,6 +51,9 @@ class SamplingConfig:
     """Probability of no goal reference."""
     drop_views: float = 0.2
     """Probability that views are dropped; then each is, with the same probability."""
+
+    drop_history: float = 0.2
+    """Probability that nothing of what was before is shown, in models with a history."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be drawn."""
@@ -121,14 +125,13 @@ class PairSampler:
         Args:
             known: What is known of each episode, by its number.
             config: Probabilities and sizes.
-            history: Earlier queries shown with each pair.
+            history: Slots that show earlier queries, see `robo_reward.history`.
         """
         if not known:
             raise InputError("there is no episode to train on; give a dataset with episodes")
         self.known, self.config, self.history = known, config, history
         self.episodes = np.array(sorted(known))
         self.chances = _chances([known[episode].chance for episode in self.episodes.tolist()])
-        self.allowed = {episode: set(facts.usable.tolist()) for episode, facts in known.items()}
         self.done: dict[tuple[int, str], list[Key]] = {}
         self.begun: dict[tuple[int, str], list[Key]] = {}
         for episode, facts in known.items():
@@ -178,21 +181,32 @@ class PairSampler:
         plan.start.append(plan.frame(start))
         plan.goal.append(plan.frame(shown))
         plan.visible.append(self._draw_views(facts.present, rng))
+        forgets = self.history > 0 and rng.random() < self.config.drop_history
         progress = goal.progress[frames]
         before, after = sample_pairs(
             progress, frames.astype(np.float64), self.config.pairs, facts.period, rng
         )
         hops = np.where(before == after, 0.0, hop(progress[before], progress[after]))
         for p, q, step in zip(frames[before], frames[after], hops, strict=True):
-            earlier = [int(p) - k * facts.period for k in range(1, self.history + 1)]
-            allowed = self.allowed[episode]
-            seen = [plan.frame((episode, f) if f in allowed else None) for f in earlier]
+            seen = [
+                plan.frame(None if frame is None else (episode, frame))
+                for frame in self._remembered(facts, frames, int(p), forgets=forgets)
+            ]
             pair = (number, plan.frame((episode, int(p))), plan.frame((episode, int(q))), seen)
             plan.pairs.append(pair)
             phi, success = float(goal.progress[q]), float(goal.success[q])
             from_start = phi if start is not None else np.nan
             from_goal = phi - 1.0 if shown is not None else np.nan
             plan.targets.append((float(step), from_start, from_goal, success, goal.match))
+
+    def _remembered(
+        self, facts: Known, frames: Ints, before: int, *, forgets: bool
+    ) -> list[int | None]:
+        if forgets:
+            return [None] * self.history
+        first = 0 if facts.usable[0] == 0 else None
+        period, history = facts.period, self.history
+        return remembered(frames, before, first=first, period=period, history=history)
 
     def _draw_goal(self, episode: int, rng: np.random.Generator) -> tuple[Goal, str]:
         """Return the goal to judge by, and the text of the goal that the pictures show."""

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from .bins import expectation, spread
 from .errors import InputError
+from .history import recalled
 from .images import checked, pixel_hash, resize
 from .network import ProgressNetwork, Readout
 from .protocols import Panel, Views
@@ -42,7 +43,8 @@ class Query:
     start: Seen
     goal: Seen
     past: tuple[Seen, ...]
-    """Frames of the queries before, latest last; empty at the first."""
+    """Frames of the queries before, latest last, or what `history.kept` leaves of them; empty at
+    the first."""
     frame: Seen
 
 
@@ -98,8 +100,8 @@ class Reader:
         for i, query in enumerate(queries):
             if not query.frame.tokens:
                 raise InputError("a frame without any view cannot be judged; give at least one")
-            shown = (query.start, query.goal, *query.past, query.frame)
-            names = tuple(sorted({name for seen in shown for name in seen.tokens}))
+            seen = (query.start, query.goal, *query.past, query.frame)
+            names = tuple(sorted({name for one in seen for name in one.tokens}))
             groups.setdefault(names, []).append(i)
         readings: dict[int, Reading] = {}
         for names, members in groups.items():
@@ -155,9 +157,8 @@ class Reader:
     def _suffix(self, query: Query) -> list[Seen]:
         """Return [history …, before, after]; the first query compares its frame with itself."""
         before = query.past[-1] if query.past else query.frame
-        earlier = list(query.past[:-1][::-1][: self.history])
-        missing = [Seen()] * (self.history - len(earlier))
-        return [*earlier, *missing, before, query.frame]
+        earlier = [seen or Seen() for seen in recalled(query.past, self.history)]
+        return [*earlier, before, query.frame]
 
     def _panel(self, rows: Sequence[Sequence[Seen]], names: tuple[str, ...]) -> Panel:
         cells = [seen.tokens.get(name) for row in rows for seen in row for name in names]

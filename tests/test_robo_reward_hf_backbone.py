@@ -82,7 +82,7 @@ def test_tokens_are_those_of_the_model_with_its_own_processor(make: Maker, famil
 
 
 type Cells = frozenset[tuple[int, int]]
-TOLD = ("at the start", "at the goal", "1 earlier", "before", "after")
+TOLD = ("at the start", "at the goal", "first", "before", "after")
 
 
 def whole_prompt(made: HfBackbone, text: str, images: Tensor, absent: Cells) -> Tensor:

@@ -206,13 +206,27 @@ def test_an_episode_whose_start_is_withheld_shows_no_start() -> None:
     assert {n for plan in plans(alone) for n in plan.start} == {-1}
 
 
-def test_history_is_the_queries_before_latest_first() -> None:
-    for plan in plans(sampler(TWINS, history=3), 5):
+def test_history_shows_frames_that_the_step_encodes_anyway_and_the_first() -> None:
+    """No slot costs an image: each shows a drawn frame of the same episode, or its frame 0."""
+    shown = 0
+    for plan in plans(sampler(TWINS, history=3, drop_history=0.0), 5):
         name = keys(plan)
         for _, before, _, history in plan.pairs:
             episode, frame = name[before] or (0, 0)
-            back = [frame - PERIOD * k for k in (1, 2, 3)]
-            assert [name[n] for n in history] == [(episode, f) if f >= 0 else None for f in back]
+            *lagging, first = (name[n] for n in history)
+            assert first == ((episode, 0) if frame > 0 else None)
+            for lag, key in zip((1, 2), lagging, strict=True):
+                if key is not None:
+                    assert key[0] == episode
+                    assert 0.7 < (frame - key[1]) / (lag * PERIOD) < 1.42
+                    shown += 1
+        assert len(plan.frames) <= 2 * (10 + 1 + 8)  # drawn, the first, references
+    assert shown > 50
+
+
+def test_history_is_now_and_then_forgotten_whole() -> None:
+    plan = plans(sampler(TWINS, history=3, drop_history=1.0), 1)[0]
+    assert {n for *_, history in plan.pairs for n in history} == {-1}
 
 
 def test_without_an_episode_there_is_nothing_to_draw() -> None:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ..config import HfConfig
+from ..history import lags
 from ..protocols import Panel
 from .adapting import prepare
 from .families import see
@@ -224,7 +225,8 @@ class HfBackbone(nn.Module):
         return positions if self.facts.family.rows_and_columns else positions[0]
 
     def _roles(self, history: int) -> tuple[str, ...]:
-        return (*(f"{n + 1} earlier" for n in range(history)), "before", "after")
+        first = ("first",) if history else ()
+        return (*(f"{lag} earlier" for lag in lags(history)), *first, "before", "after")
 
     def _shown(self, names: Sequence[str], roles: Sequence[str], *, by_view: bool) -> Template:
         key = (tuple(names), tuple(roles))
