@@ -148,10 +148,20 @@ class Compact(nn.Module):
         return CompactPrefix(kept, there, prefixes[0].views, said)
 
     def read(self, prefix: CompactPrefix, index: Tensor, panel: Panel) -> Tensor:
-        """Return slots (B, 5, D) of the queries in ``panel`` (B, H + 2, V, 1, D)."""
-        shown, there = self._panel(panel, self.suffix_roles, prefix.views)
-        rows = len(index)
-        seen = self._digest(panel, prefix.views)
+        """Return slots (B, 5, D) of the queries in ``panel`` (B, H + 2, V, 1, D).
+
+        Earlier queries are a token each, before and after a token a view. Slots start from what
+        before and after show: blank ones must first learn to attend, which takes longest of all.
+        """
+        rows, history = len(index), self.config.history
+        merged = self._merged(panel, prefix.views)
+        earlier = merged[:, :history] + self.suffix_roles[:history]
+        latest = Panel(tokens=panel.tokens[:, history:], there=panel.there[:, history:])
+        shown, there = self._panel(latest, self.suffix_roles[history:], prefix.views)
+        recalled = panel.there[:, :history].any(-1)
+        shown = torch.cat([earlier * recalled.unsqueeze(-1), shown], dim=1)
+        there = torch.cat([recalled, there], dim=1)
+        seen: Tensor = self.join(merged[:, -2:].flatten(1))
         agreement = self._agreement(seen, prefix.said[index])
         slots = self.slots + (seen + self.agree_in(agreement)).unsqueeze(1)
         readable = torch.ones(rows, SLOTS, dtype=torch.bool, device=shown.device)
@@ -172,20 +182,19 @@ class Compact(nn.Module):
         agreement: Tensor = products.sum(-1) / products.shape[-1] ** 0.5
         return agreement
 
-    def _digest(self, panel: Panel, names: Tensor) -> Tensor:
-        """Return what before and after show, (B, D), all views together: where slots start from.
+    def _merged(self, panel: Panel, names: Tensor) -> Tensor:
+        """Return what each frame of a panel shows, (B, G, D), all views together.
 
-        Slots that start blank must first learn to attend, which takes longer than all the rest.
         The name of a view chooses among a few projections, so that cameras are told apart
         without a fixed list of them.
         """
-        tokens = panel.tokens[:, -2:].squeeze(3) * panel.there[:, -2:].unsqueeze(-1)
-        rows, width = len(tokens), tokens.shape[-1]
+        tokens = panel.tokens.squeeze(3) * panel.there.unsqueeze(-1)
+        width = tokens.shape[-1]
         choice = self.expert_of(names).softmax(-1)  # (V, experts)
         spread = torch.einsum("bgvd,ve->bged", tokens, choice).flatten(2)
         weights = self.experts.weight.view(-1, width, width).transpose(1, 2).flatten(0, 1)
-        joined: Tensor = self.join((spread @ weights).view(rows, -1))
-        return joined
+        merged: Tensor = spread @ weights
+        return merged
 
     def _names(self, views: Sequence[str]) -> Tensor:
         """Return the embeddings (V, D) of view names: of their words, so any name has one."""
