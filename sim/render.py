@@ -45,7 +45,7 @@ class RenderError(RoboRewardError):
     """Images cannot be drawn on this machine as it is set up."""
 
 
-def probe(backend: str, timeout: float = 10.0) -> str | None:
+def probe(backend: str, timeout: float = 30.0) -> str | None:
     """Try a backend in a process of its own, where a hang or an abort does no harm.
 
     Returns:
