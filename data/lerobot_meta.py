@@ -1,7 +1,6 @@
 """The metadata of a LeRobotDataset v3.0, read without LeRobot: files, tasks, episodes."""
 
 import hashlib
-import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from robo_reward.errors import DatasetError
-from robo_reward.lerobot_rows import OWN_FILE
+from robo_reward.lerobot_rows import OWN_FILE, own_facts, read_json
 
 from .recordings import is_recording_directory
 
@@ -101,7 +100,7 @@ def read_metadata(root: Path) -> Metadata:
         DatasetError: If the directory is no LeRobotDataset v3.0, or its metadata is damaged.
     """
     info = _read_info(root)
-    own = read_json(root / OWN_FILE) if (root / OWN_FILE).is_file() else {}
+    own = own_facts(root)
     tasks = _read_parquet(root / "meta/tasks.parquet")
     texts = next((name for name in tasks.column_names if name != "task_index"), None)
     if texts is None:
@@ -174,21 +173,6 @@ def parquet_errors(path: Path) -> Iterator[None]:
         raise DatasetError(f"there is no {path}; copy the dataset again") from error
     except (pa.ArrowException, OSError) as error:
         raise DatasetError(f"{path} cannot be read ({error}); copy the dataset again") from error
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Return a JSON object from a file.
-
-    Raises:
-        DatasetError: If the file is damaged or holds something else.
-    """
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise DatasetError(f"{path} is not valid JSON ({error}); copy the dataset again") from error
-    if not isinstance(value, dict):
-        raise DatasetError(f"{path} must hold a JSON object; copy the dataset again")
-    return value
 
 
 def fingerprint(meta: Metadata, cameras: list[str]) -> str:

@@ -4,6 +4,7 @@ Pure functions on columns, for whoever reads the files. Row t of ``next.*`` is a
 after frame t; row t of ``truth.*`` is about frame t itself.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -234,3 +235,29 @@ def other_goals(
         for column, name in enumerate(names)
         if texts[name] != own
     }
+
+
+def own_facts(root: Path) -> dict[str, Any]:
+    """Return what a dataset keeps in `OWN_FILE`; nothing if it has none.
+
+    Raises:
+        DatasetError: If the file is damaged.
+    """
+    return read_json(root / OWN_FILE) if (root / OWN_FILE).is_file() else {}
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return a JSON object from a file.
+
+    Raises:
+        DatasetError: If the file is damaged or holds something else.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DatasetError(
+            f"{path} cannot be read as JSON ({error}); copy the dataset again"
+        ) from error
+    if not isinstance(value, dict):
+        raise DatasetError(f"{path} must hold a JSON object; copy the dataset again")
+    return value

@@ -182,31 +182,27 @@ class PairSampler:
         plan.goal.append(plan.frame(shown))
         plan.visible.append(self._draw_views(facts.present, rng))
         forgets = self.history > 0 and rng.random() < self.config.drop_history
+        first = None if forgets or facts.usable[0] > 0 else 0
         progress = goal.progress[frames]
         before, after = sample_pairs(
             progress, frames.astype(np.float64), self.config.pairs, facts.period, rng
         )
         hops = np.where(before == after, 0.0, hop(progress[before], progress[after]))
         for p, q, step in zip(frames[before], frames[after], hops, strict=True):
-            seen = [
-                plan.frame(None if frame is None else (episode, frame))
-                for frame in self._remembered(facts, frames, int(p), forgets=forgets)
-            ]
+            slots = remembered(
+                frames[:0] if forgets else frames,
+                int(p),
+                first=first,
+                period=facts.period,
+                history=self.history,
+            )
+            seen = [plan.frame(None if slot is None else (episode, slot)) for slot in slots]
             pair = (number, plan.frame((episode, int(p))), plan.frame((episode, int(q))), seen)
             plan.pairs.append(pair)
             phi, success = float(goal.progress[q]), float(goal.success[q])
             from_start = phi if start is not None else np.nan
             from_goal = phi - 1.0 if shown is not None else np.nan
             plan.targets.append((float(step), from_start, from_goal, success, goal.match))
-
-    def _remembered(
-        self, facts: Known, frames: Ints, before: int, *, forgets: bool
-    ) -> list[int | None]:
-        if forgets:
-            return [None] * self.history
-        first = 0 if facts.usable[0] == 0 else None
-        period, history = facts.period, self.history
-        return remembered(frames, before, first=first, period=period, history=history)
 
     def _draw_goal(self, episode: int, rng: np.random.Generator) -> tuple[Goal, str]:
         """Return the goal to judge by, and the text of the goal that the pictures show."""

@@ -83,7 +83,7 @@ def test_a_hub_id_that_cannot_be_fetched_is_named() -> None:
 
 def test_corrupt_metadata_is_named(copy: Path) -> None:
     (copy / "meta/info.json").write_text('{"fps": ')
-    with pytest.raises(DatasetError, match=r"info\.json is not valid JSON"):
+    with pytest.raises(DatasetError, match=r"info\.json cannot be read as JSON"):
         open_dataset(copy)
     (copy / "meta/info.json").write_text("[]")
     with pytest.raises(DatasetError, match=r"info\.json must hold a JSON object"):

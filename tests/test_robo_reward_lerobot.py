@@ -24,6 +24,7 @@ from robo_reward.images import resize
 from robo_reward.lerobot import MultiviewProgressConfig
 from robo_reward.lerobot.pairing import Shown, pair_batch
 from robo_reward.lerobot.table import GoalTable, camera_views, read_table
+from robo_reward.lerobot_rows import OWN_FILE
 from robo_reward.plan import SamplingConfig
 from robo_reward.targets import hop
 
@@ -218,6 +219,9 @@ def test_a_dataset_that_is_not_on_disk_or_damaged_is_told(copy: Path) -> None:
         read_table(known)
     shutil.rmtree(copy / "data")
     with pytest.raises(DatasetError, match="has no data files"):
+        read_table(known)
+    (copy / OWN_FILE).write_text("{")
+    with pytest.raises(DatasetError, match=r"robo_reward\.json cannot be read as JSON"):
         read_table(known)
 
 

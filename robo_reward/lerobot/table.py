@@ -1,6 +1,5 @@
 """What every episode of a LeRobot dataset teaches, read once from its metadata and rows."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from ..episodes import Episode
 from ..errors import DatasetError, InputError
 from ..goals import Goal, episode_goals
-from ..lerobot_rows import COLUMNS, OWN_FILE, PREFIX, Source, array, episode
+from ..lerobot_rows import COLUMNS, PREFIX, Source, array, episode, own_facts
 
 type Ints = NDArray[np.int64]
 
@@ -70,17 +69,16 @@ def read_table(meta: Any) -> GoalTable:
         meta: A ``LeRobotDatasetMetadata``.
 
     Raises:
-        DatasetError: If no data file is there, or one is damaged.
+        DatasetError: If no data file is there, or a file is damaged.
     """
     root, features = Path(meta.root), meta.features
-    own = json.loads((root / OWN_FILE).read_text()) if (root / OWN_FILE).is_file() else {}
     source = Source(
         name=str(root),
         fps=float(meta.fps),
         views=camera_views(meta),
         tasks={int(number): str(text) for text, number in meta.tasks["task_index"].items()},
         goals=features.get("truth.goals", {}).get("names") or [],
-        own=own,
+        own=own_facts(root),
     )
     names = [name for name in COLUMNS if name in features]
     rows = list(meta.episodes)
