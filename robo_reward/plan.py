@@ -114,11 +114,7 @@ class PairSampler:
     """Draws training steps from episodes whose goals are known."""
 
     def __init__(
-        self,
-        known: Mapping[int, Known],
-        config: SamplingConfig,
-        *,
-        history: int = 0,
+        self, known: Mapping[int, Known], config: SamplingConfig, *, history: int = 0
     ) -> None:
         """Prepare the draws.
 
