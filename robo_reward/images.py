@@ -32,7 +32,7 @@ def checked(name: str, image: Image) -> Image:
         kind = image.dtype if isinstance(image, np.ndarray) else type(image).__name__
         raise InputError(f"view {name!r} must be a uint8 array, got {kind}; scale it to 0…255")
     if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-        raise InputError(f"view {name!r} must have shape (H, W, 3), got {image.shape}")
+        raise InputError(f"view {name!r} must have shape (H, W, 3), got {image.shape}; give RGB")
     return image
 
 
