@@ -151,7 +151,7 @@ def label(model: "Model", episode: MadeUp) -> "Labels":
 
 def difference(model: "Model", episode: MadeUp, hops: Floats) -> float:
     """Return by how much readings and labels of a model differ from the hops (Q, 3) at most."""
-    from robo_reward.reader import Query
+    from robo_reward.queries import Query
 
     start, goal = model.reader.see([episode.references.start, episode.references.goal])
     seen = model.reader.see(episode.frames)

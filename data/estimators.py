@@ -13,7 +13,7 @@ from .baselines import clock, constant_hop, goal_distance, pixel_distance
 from .evaluate import Case, judge
 
 if TYPE_CHECKING:
-    from robo_reward.model import Model
+    from robo_reward.model import Model, QueryModel
     from robo_reward.protocols import Views
 
 type Floats = NDArray[np.float64]
@@ -68,20 +68,25 @@ class Track:
         return float(self.progress[-1]) if self.valid[-1] else 0.0
 
 
-def model_estimator(model: "Model") -> Estimator:
-    """Return the estimator that asks a model."""
+def model_estimator(model: "QueryModel") -> Estimator:
+    """Return the estimator that asks a model.
+
+    One that says nothing of success declares it as baselines do, from `ARRIVED` on.
+    """
 
     def estimate(case: Case) -> Track:
         (judged,) = judge(model, [case])
         labels = judged.labels
+        progress = labels.progress.astype(np.float64)
+        mute = bool(np.isnan(labels.success_prob).all())
         return Track(
-            progress=labels.progress.astype(np.float64),
+            progress=progress,
             confidence=labels.confidence.astype(np.float64),
-            declared=labels.success,
+            declared=progress >= ARRIVED if mute else labels.success,
             valid=labels.valid,
-            success_score=float(labels.success_prob.max()),
+            success_score=float(progress[-1] if mute else labels.success_prob.max()),
             every=judged.every,
-            judges_match=True,
+            judges_match=not np.isnan(labels.match_prob).all(),
         )
 
     return estimate

@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
 from pathlib import Path
 
+from robo_reward.model import QueryModel
+
 from .episodes import EpisodeDataset
 from .evaluate import Case
 from .heldout import HeldOut
@@ -26,15 +28,15 @@ class Asked:
     reference: str
     chosen: Sequence[int] | None
     """Numbers of the episodes of each dataset; all if None."""
-    size: int
-    """Side of the images of the model."""
+    model: QueryModel
+    """Who will be asked, which decides the size of images and what views it needs."""
 
 
 def gather(sources: Sequence[str], asked: Asked) -> tuple[list[Case], dict[str, Probe]]:
     """Return the episodes of all datasets, one dataset after another, and the probes for them.
 
     Raises:
-        RoboRewardError: If a dataset, an episode or a reference is not there.
+        RoboRewardError: If a dataset, an episode, a view or a reference is not there.
     """
     names = told_apart(sources)
     found = [_of_one(source, asked) for source in sources]
@@ -85,7 +87,8 @@ def _of_one(source: str, asked: Asked) -> tuple[list[Case], dict[str, Probe]]:
 
 
 def _cases(dataset: EpisodeDataset, asked: Asked) -> list[Case]:
-    size, reference = asked.size, asked.reference
+    asked.model.check_views(dataset.views)
+    size, reference = asked.model.settings.image_size, asked.reference
     return HeldOut(dataset, size=size, reference=reference, chosen=asked.chosen).cases()
 
 

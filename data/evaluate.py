@@ -17,7 +17,7 @@ from robo_reward.calibration import (
 from robo_reward.errors import InputError
 from robo_reward.goals import Goal
 from robo_reward.metrics import auroc, ccc, mean_error, spearman
-from robo_reward.model import Labels, Model
+from robo_reward.model import Labels, QueryModel
 from robo_reward.protocols import References, Views
 from robo_reward.ranking import FAILURE, PARTIAL, SUCCESS
 from robo_reward.tracker import TrackerSettings
@@ -87,7 +87,7 @@ class Judged:
     """Frames between two queries; the rows between them hold the last verdict."""
 
 
-def judge(model: Model, cases: Iterable[Case]) -> list[Judged]:
+def judge(model: QueryModel, cases: Iterable[Case]) -> list[Judged]:
     """Return the labels of every case."""
     judged = []
     for case in cases:

@@ -3,10 +3,11 @@
 import json
 from collections import Counter
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from robo_reward.config import OpenAIConfig
 from robo_reward.console import RunLog, progress_bar
 from robo_reward.errors import InputError, OutputError
 from robo_reward.files import finite, write_atomically
@@ -15,7 +16,7 @@ from .places import try_out, written
 from .references import AUTO
 
 if TYPE_CHECKING:
-    from robo_reward.model import Model
+    from robo_reward.model import QueryModel
 
     from .eval_cases import Asked
     from .evaluate import Case
@@ -38,7 +39,7 @@ class Eval:
     """LeRobotDataset v3.0, one or several: directories or hub ids; or directories of yardsticks."""
     layout: Layout = "lerobot"
     """How ``--dataset`` is laid out: as LeRobot's, or as one of the public yardsticks."""
-    model: Path
+    model: Path | None = None
     """Checkpoint directory, or the directory of a training run."""
     out: Path
     """Directory for eval.html, eval.json, and a log, eval.jsonl."""
@@ -61,6 +62,8 @@ class Eval:
     """Replace what is there."""
     dry_run: bool = False
     """Say what would be done, and stop."""
+    openai: OpenAIConfig = field(default_factory=OpenAIConfig)
+    """A remote model in place of ``--model``: give ``--openai.url``."""
 
     def __post_init__(self) -> None:
         """Refuse settings that leave nothing to measure."""
@@ -79,15 +82,14 @@ class Eval:
         """
         path, page = self.json or self.out / FIGURES_FILE, self.out / PAGE_FILE
         self._check(path, page)
-        from robo_reward.checkpoint import load
-
         from .eval_cases import gather
         from .eval_page import build_page
         from .eval_table import print_table
+        from .judges import open_judge
         from .results import results
 
-        model = load(self.model)
-        cases, every = gather(self.dataset, self._asked(model.settings.image_size))
+        model = open_judge(self.model, self.openai)
+        cases, every = gather(self.dataset, self._asked(model))
         probes = chosen_probes(every, self.probes)
         print(f"{len(cases)} episodes, {len(probes)} probes: {', '.join(probes) or 'none'}")
         for source, count in Counter(case.source for case in cases).items():
@@ -106,6 +108,8 @@ class Eval:
         _write(path, json.dumps(finite(told), indent=1))
         _write(page, build_page(told))
         print_table(told)
+        for remark in model.remarks():
+            print(remark)
         print(f"figures: {path}\npage: {page}")
 
     def _check(self, *places: Path) -> None:
@@ -114,7 +118,7 @@ class Eval:
                 raise OutputError(f"{path} exists: --overwrite replaces it; or choose another")
             try_out(path.parent)
 
-    def _asked(self, size: int) -> "Asked":
+    def _asked(self, model: "QueryModel") -> "Asked":
         from .eval_cases import Asked
 
         return Asked(
@@ -122,14 +126,15 @@ class Eval:
             views=self.views,
             reference=self.reference,
             chosen=None if self.episodes is None else sorted(set(self.episodes)),
-            size=size,
+            model=model,
         )
 
-    def _about(self, model: "Model") -> dict[str, Any]:
+    def _about(self, model: "QueryModel") -> dict[str, Any]:
         return {
             "dataset": " ".join(self.dataset),
-            "model": str(self.model),
+            "model": str(self.model or self.openai.model),
             "model_fingerprint": model.fingerprint,
+            **model.about(),
             "layout": self.layout,
             "reference": self.reference,
             "seed": self.seed,
@@ -158,13 +163,15 @@ def chosen_probes(every: "dict[str, Probe]", names: tuple[str, ...] | None) -> "
 
 
 def examine(
-    model: "Model", cases: "list[Case]", probes: dict[str, "Probe"], *, log: RunLog, seed: int
+    model: "QueryModel", cases: "list[Case]", probes: dict[str, "Probe"], *, log: RunLog, seed: int
 ) -> "Findings":
     """Return what the model, the baselines and the truth make of every case.
 
     Raises:
         RoboRewardError: If frames cannot be read or judged.
     """
+    from robo_reward.model import Model
+
     from .estimators import (
         MODEL,
         TRUTH,
@@ -176,12 +183,10 @@ def examine(
     from .probing import Prober
 
     period = model.settings.query_period_s
-    estimators = {
-        MODEL: model_estimator(model),
-        **trivial_estimators(period),
-        "embedding_distance": embedding_distance(model),
-        TRUTH: truth_estimator(period),
-    }
+    estimators = {MODEL: model_estimator(model), **trivial_estimators(period)}
+    if isinstance(model, Model):  # a remote one has no features that we could compare
+        estimators["embedding_distance"] = embedding_distance(model)
+    estimators[TRUTH] = truth_estimator(period)
     prober = Prober(estimators=estimators, probes=probes, period_s=period, seed=seed)
     with progress_bar("eval", len(cases), "episodes") as bar:
         for case in cases:

@@ -32,7 +32,7 @@ class HeldOut:
         self,
         dataset: "EpisodeDataset",
         *,
-        size: int,
+        size: int | None,
         reference: str = AUTO,
         chosen: Sequence[int] | None = None,
     ) -> None:

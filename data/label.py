@@ -2,11 +2,12 @@
 
 import json
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from robo_reward.config import OpenAIConfig
 from robo_reward.console import RunLog, progress_bar
 from robo_reward.errors import OutputError
 from robo_reward.files import replacing
@@ -17,7 +18,7 @@ from .references import AUTO
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from robo_reward.model import Labels, Model
+    from robo_reward.model import Labels, QueryModel
 
     from .episodes import Episode, EpisodeDataset
     from .references import ReferenceFinder
@@ -44,7 +45,7 @@ class Label:
 
     dataset: str
     """LeRobotDataset v3.0: a directory or a hub id."""
-    model: Path
+    model: Path | None = None
     """Checkpoint directory, or the directory of a training run."""
     out: Path
     """Directory for progress.parquet and its log, progress.jsonl."""
@@ -57,6 +58,8 @@ class Label:
     """Replace labels that are there."""
     dry_run: bool = False
     """Say what would be done, and stop."""
+    openai: OpenAIConfig = field(default_factory=OpenAIConfig)
+    """A remote model in place of ``--model``: give ``--openai.url``."""
 
     def run(self) -> None:
         """Label, and print where the labels are.
@@ -65,13 +68,13 @@ class Label:
             RoboRewardError: With one sentence for whatever the user can mend.
         """
         path = check_place(self.out, overwrite=self.overwrite)
-        from robo_reward.checkpoint import load
-
+        from .judges import open_judge
         from .lerobot_dataset import open_dataset
         from .references import ReferenceFinder
 
         dataset = open_dataset(self.dataset, views=self.views or None)
-        model = load(self.model)
+        model = open_judge(self.model, self.openai)
+        model.check_views(dataset.views)
         finder = ReferenceFinder(dataset, self.reference, size=model.settings.image_size)
         rows = sum(dataset.episode(i).length for i in range(len(dataset)))
         print(f"{len(dataset)} episodes, {rows} frames of {', '.join(dataset.views)}")
@@ -79,6 +82,8 @@ class Label:
             return
         for source, shown in write_labels(dataset, model, finder, path).items():
             print(f"references of {len(shown)} episodes: {source}")
+        for remark in model.remarks():
+            print(remark)
         print(f"labels: {path}")
         print(
             "to weigh LeRobot training with them: --sample_weighting.type=rabc "
@@ -100,7 +105,7 @@ def check_place(out: Path, *, overwrite: bool) -> Path:
 
 
 def label_episode(
-    dataset: "EpisodeDataset", model: "Model", finder: "ReferenceFinder", episode: "Episode"
+    dataset: "EpisodeDataset", model: "QueryModel", finder: "ReferenceFinder", episode: "Episode"
 ) -> "Labels":
     """Return the labels of an episode.
 
@@ -121,7 +126,7 @@ def label_episode(
 
 
 def write_labels(
-    dataset: "EpisodeDataset", model: "Model", finder: "ReferenceFinder", path: Path
+    dataset: "EpisodeDataset", model: "QueryModel", finder: "ReferenceFinder", path: Path
 ) -> dict[str, list[int]]:
     """Write the sidecar, one row group an episode; return who was shown which references.
 
@@ -134,18 +139,18 @@ def write_labels(
     import pyarrow.parquet as pq
 
     used = references_used(dataset, finder)
-    metadata = _metadata(dataset, model, finder, used)
+    schema = _schema()
     with (
         written(path),
         closing(RunLog(path.with_name(LOG))) as log,
         replacing(path) as partial,
-        pq.ParquetWriter(partial, _schema(metadata)) as writer,
+        pq.ParquetWriter(partial, schema, store_schema=False) as writer,
         progress_bar("label", len(dataset), "episodes") as bar,
     ):
         for index in range(len(dataset)):
             episode = dataset.episode(index)
             labels = label_episode(dataset, model, finder, episode)
-            writer.write_table(_table(episode, labels, metadata))
+            writer.write_table(_table(episode, labels, schema))
             log.write(
                 episode=index,
                 frames=episode.length,
@@ -154,6 +159,7 @@ def write_labels(
                 last_progress=float(labels.progress[-1]),
             )
             bar(1)
+        writer.add_key_value_metadata(_metadata(dataset, model, finder, used))
     return used
 
 
@@ -175,7 +181,7 @@ def ranges(numbers: list[int]) -> str:
 
 def _metadata(
     dataset: "EpisodeDataset",
-    model: "Model",
+    model: "QueryModel",
     finder: "ReferenceFinder",
     used: dict[str, list[int]],
 ) -> dict[str, str]:
@@ -190,18 +196,19 @@ def _metadata(
         "gamma": "none: there is no reward column",
         "decoder": "pyav",
         "code_version": version("robo-reward"),
+        **model.about(),
     }
 
 
-def _schema(metadata: dict[str, str]) -> "pa.Schema":
+def _schema() -> "pa.Schema":
     import pyarrow as pa
 
     numbers = [(name, pa.int64()) for name in ("index", "episode_index", "frame_index")]
     values = [(name, pa.float32()) for name in _FROM_LABELS]
-    return pa.schema([*numbers, *values, ("valid", pa.bool_())], metadata=metadata)
+    return pa.schema([*numbers, *values, ("valid", pa.bool_())])
 
 
-def _table(episode: "Episode", labels: "Labels", metadata: dict[str, str]) -> "pa.Table":
+def _table(episode: "Episode", labels: "Labels", schema: "pa.Schema") -> "pa.Table":
     """Return the rows of an episode; where the verdict is invalid, Φ and its bound are NaN."""
     import numpy as np
     import pyarrow as pa
@@ -216,4 +223,4 @@ def _table(episode: "Episode", labels: "Labels", metadata: dict[str, str]) -> "p
     phi = np.where(labels.valid, labels.progress, np.nan).astype(np.float32)
     lower = np.where(labels.valid, labels.lower, np.nan).astype(np.float32)
     columns |= {"progress_sparse": phi, "progress_lower": lower, "valid": labels.valid}
-    return pa.table(columns, schema=_schema(metadata))
+    return pa.table(columns, schema=schema)

@@ -73,7 +73,7 @@ class TrainingRun:
     def plan(self) -> str:
         """Return what will be done, in a few lines."""
         frames = sum(episode.length for episode in self.episodes)
-        size = self.settings.image_size
+        size = self.command.shape.image_size
         bytes_needed = frames * len(self.dataset.views) * size * size * 3
         batch = self.command.sampling
         pairs = batch.episodes * batch.prefixes * batch.pairs
@@ -227,7 +227,7 @@ class TrainingRun:
     @cached_property
     def frames(self) -> MixedFrames:
         """The decoded frames, at the size of the model."""
-        size, cap = self.settings.image_size, self.command.cache_gb
+        size, cap = self.command.shape.image_size, self.command.cache_gb
         return MixedFrames(self.dataset, self.command.cache, size=size, cap_gb=cap)
 
     @cached_property

@@ -1,6 +1,8 @@
 """Shapes and settings of network and training; free of torch, so that ``--help`` is quick."""
 
+import math
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from .errors import InputError
@@ -124,3 +126,40 @@ class TrainingConfig:
         for name in ("shift", "brightness"):
             if not 0.0 <= getattr(self, name) < 1.0:
                 raise InputError(f"{name} must be a share in [0, 1), got {getattr(self, name)}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenAIConfig:
+    """A remote vision-language model that answers in text, and how it is asked."""
+
+    url: str = ""
+    """Address of any OpenAI-compatible server, up to and with its /v1."""
+    model: str = ""
+    """The model's name on that server."""
+    prompt: Path | None = None
+    """Prompt file (TOML): what is asked, and where in the answer the number stands."""
+    query_period: float = 0.4
+    """Seconds between the frames that the model is asked about."""
+    longest_side: int = 512
+    """Larger images are shrunk to this many pixels, their shape kept."""
+    in_flight: int = 8
+    """Requests on their way at the same time, at most."""
+    timeout: float = 60.0
+    """Seconds that a request may take."""
+    give_up_after: int = 20
+    """Requests in a row without an answer after which the run stops."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be asked."""
+        at_least(16, "--openai.longest-side", self.longest_side)
+        at_least(1, "--openai.in-flight", self.in_flight)
+        at_least(1, "--openai.give-up-after", self.give_up_after)
+        for name in ("query_period", "timeout"):
+            if not 0.0 < getattr(self, name) < math.inf:
+                flag = name.replace("_", "-")
+                raise InputError(f"--openai.{flag} must be seconds above 0")
+        if self.url and not (self.model and self.prompt):
+            raise InputError(
+                "--openai.url names a server; say by --openai.model which of its models to ask, "
+                "and by --openai.prompt what (examples/score_prompt.toml is a prompt file)"
+            )

@@ -1,4 +1,4 @@
-"""A trained network as a `ProgressModel`: sessions, and labels of whole episodes."""
+"""`ProgressModel`s that are asked in queries: sessions, and labels of whole episodes."""
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,7 +13,8 @@ from .errors import InputError
 from .history import kept
 from .network import ProgressNetwork
 from .protocols import References, Verdict, Views
-from .reader import Query, Reader, Seen
+from .queries import Query, QueryReader, Seen
+from .reader import Reader
 from .tracker import Tracker, TrackerSettings
 
 type Ints = NDArray[np.int64]
@@ -33,8 +34,8 @@ def query_stride(period_s: float, fps: float) -> int:
 class ModelSettings:
     """What the model needs beside its weights; part of the checkpoint."""
 
-    image_size: int
-    """Side that every view is resized to, in pixels."""
+    image_size: int | None
+    """Side that every view is resized to, in pixels; None: views are judged as recorded."""
     history: int = 0
     """Earlier queries shown with each."""
     query_period_s: float = 0.4
@@ -94,16 +95,26 @@ class Labels:
     """(T, 5) what confidence is made of."""
 
 
-class Model:
-    """The `ProgressModel` over a network; one instance may hold any number of sessions."""
+class QueryModel:
+    """The `ProgressModel` over a reader; one instance may hold any number of sessions."""
 
-    def __init__(
-        self, network: ProgressNetwork, settings: ModelSettings, *, fingerprint: str
-    ) -> None:
-        self.settings, self.fingerprint = settings, fingerprint
-        self.network = network
-        size, history = settings.image_size, settings.history
-        self.reader = Reader(network, image_size=size, history=history)
+    def __init__(self, reader: QueryReader, settings: ModelSettings, *, fingerprint: str) -> None:
+        self.reader, self.settings, self.fingerprint = reader, settings, fingerprint
+
+    def check_views(self, views: Sequence[str]) -> None:
+        """Check that the model can judge frames of these views.
+
+        Raises:
+            InputError: If it cannot.
+        """
+
+    def about(self) -> dict[str, str]:
+        """Return what labels should say of the model beside its fingerprint, by key."""
+        return {}
+
+    def remarks(self) -> list[str]:
+        """Return what the user should know of the answers so far, in lines."""
+        return []
 
     def begin(self, instruction: str, references: References) -> Session:
         """Return a new session; references may lack views or be empty.
@@ -211,6 +222,26 @@ class Model:
 
     def _kept(self, past: tuple[Seen, ...], frame: Seen) -> tuple[Seen, ...]:
         return kept(past, frame, self.settings.history)
+
+
+class Model(QueryModel):
+    """The `ProgressModel` over a network."""
+
+    reader: Reader
+
+    def __init__(
+        self, network: ProgressNetwork, settings: ModelSettings, *, fingerprint: str
+    ) -> None:
+        """Ask ``network``, which is put into evaluation mode.
+
+        Raises:
+            InputError: If the settings name no image size: a network needs one.
+        """
+        if settings.image_size is None:
+            raise InputError("a network judges images of one size; give settings.image_size")
+        reader = Reader(network, image_size=settings.image_size, history=settings.history)
+        super().__init__(reader, settings, fingerprint=fingerprint)
+        self.network = network
 
 
 def _held(verdicts: list[Verdict], features: list[list[float]], query: NDArray[np.int64]) -> Labels:

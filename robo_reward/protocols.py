@@ -27,26 +27,28 @@ class Verdict:
     """What a progress model says of one frame; NaN where it cannot say."""
 
     progress: float
-    """Fused Φ in [0, 1]."""
+    """Fused Φ in [0, 1]; NaN, and ``valid`` false, where the model gave no answer."""
     forward: float
     """Φ_F, progress from the start reference; NaN without one."""
     backward: float
     """Φ_B, progress from the goal reference; NaN without one."""
     incremental: float
-    """Φ_I, the hops since the first frame applied in turn."""
+    """Φ_I, the hops since the first frame applied in turn; NaN where the last was not answered."""
     confidence: float
     """Calibrated probability that Φ is within .1 of the truth."""
     lower: float
     """Lower bound on the true progress, as `robo_reward.calibration.fit_margin` promises; NaN
     where validation was too small to tell."""
     success_prob: float
-    """Probability that the task is done: the lower of this query's and the last one's."""
+    """Probability that the task is done: the lower of this query's and the last one's; NaN where
+    the model says nothing of it."""
     match_prob: float
-    """Probability that what happens pursues the instruction."""
+    """Probability that what happens pursues the instruction; NaN where the model says nothing."""
     success: bool
     """Whether success is declared: ``success_prob`` is above the threshold."""
     valid: bool
-    """False where the behaviour does not match the instruction: Φ is then not to be used."""
+    """False where the behaviour does not match the instruction, or there is no answer: Φ is then
+    not to be used."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@
 import math
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -17,35 +17,13 @@ from .history import recalled
 from .images import checked, pixel_hash, resize
 from .network import ProgressNetwork, Readout
 from .protocols import Panel, Views
+from .queries import Query, Seen
 from .tracker import Reading
 
 _FEATURES_KEPT = 4096
 _FEATURE_BYTES = 2 << 30
 _PREFIXES_KEPT = 64
 _PREFIX_BYTES = 4 << 30
-
-
-@dataclass(frozen=True)
-class Seen:
-    """One frame as the network sees it."""
-
-    tokens: dict[str, Tensor] = field(default_factory=dict)
-    """(K, D) by view name."""
-    keys: tuple[tuple[str, str], ...] = ()
-    """(view name, hash of its pixels), sorted."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Query:
-    """One question: how far has ``frame`` got, coming from ``past``?"""
-
-    instruction: str
-    start: Seen
-    goal: Seen
-    past: tuple[Seen, ...]
-    """Frames of the queries before, latest last, or what `history.kept` leaves of them; empty at
-    the first."""
-    frame: Seen
 
 
 class Reader:

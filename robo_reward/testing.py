@@ -132,9 +132,9 @@ class _ModelCheck:
 
 
 def _check_ranges(verdict: Verdict) -> None:
-    for name in ("progress", "incremental", "success_prob", "match_prob"):
+    for name in ("progress", "incremental"):
         value = getattr(verdict, name)
         assert 0.0 <= value <= 1.0, f"{name} must lie in [0, 1], got {value}"
-    for name in ("forward", "backward", "confidence", "lower"):
+    for name in ("forward", "backward", "confidence", "lower", "success_prob", "match_prob"):
         value = getattr(verdict, name)
         assert np.isnan(value) or 0.0 <= value <= 1.0, f"{name} must lie in [0, 1] or be NaN"

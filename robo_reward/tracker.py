@@ -11,12 +11,12 @@ import numpy as np
 from .calibration import UNANCHORED_CAP, Calibration, unsure
 from .progress import ALPHA, Anchors, Disagreement, backward_progress, forward_progress, fuse_step
 from .protocols import Verdict
-from .targets import apply_hop
+from .targets import apply_hop, hop
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """What the heads say at one query; NaN where the anchor is missing."""
+    """What is said at one query; NaN where an anchor is missing, or nothing is said of it."""
 
     hop_previous: float
     hop_start: float
@@ -28,6 +28,8 @@ class Reading:
     """Probability."""
     match: float
     """Probability."""
+    progress: float = math.nan
+    """Φ where it is said outright: ``hop_previous`` is then what leads there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,35 +64,58 @@ class Tracker:
     def update(self, reading: Reading) -> Verdict:
         """Return the verdict of the next query."""
         settings = self.settings
+        step = reading.hop_previous
+        if not math.isnan(reading.progress):
+            step = float(hop(self._incremental, reading.progress))
         now = Anchors(
             forward=float(forward_progress(reading.hop_start)),
             backward=float(backward_progress(reading.hop_goal)),
-            hop_previous=reading.hop_previous,
+            hop_previous=step,
             spread_forward=reading.spread_start,
             spread_backward=reading.spread_goal,
         )
+        if np.isnan([step, now.forward, now.backward]).all():
+            return self._silent(reading)
         self._progress, weight = fuse_step(
             self._progress, now, alpha=settings.alpha, disagreement=settings.disagreement
         )
-        step = 0.0 if math.isnan(reading.hop_previous) else reading.hop_previous
-        self._incremental = float(apply_hop(self._incremental, step))
+        if not math.isnan(step):
+            self._incremental = float(apply_hop(self._incremental, step))
         self.features = _features(reading, now, weight)
         confidence = self._confidence(now)
-        success = min(self._success, reading.success)
-        match = max(self._match, reading.match)
-        self._success, self._match = reading.success, reading.match
+        success, match = self._debounced(reading)
         return Verdict(
             progress=self._progress,
             forward=now.forward,
             backward=now.backward,
-            incremental=self._incremental,
+            incremental=math.nan if math.isnan(step) else self._incremental,
             confidence=confidence,
             lower=self._lower(confidence),
             success_prob=success,
             match_prob=reading.match,
             success=success >= settings.success_threshold,
-            valid=match >= settings.match_threshold,
+            valid=not match < settings.match_threshold,
         )
+
+    def _silent(self, reading: Reading) -> Verdict:
+        """Return the verdict where no anchor was answered: nothing is known, and all is kept."""
+        self.features = [math.nan] * 5
+        success, _ = self._debounced(reading)
+        unknown = ("progress", "forward", "backward", "incremental", "confidence", "lower")
+        return Verdict(
+            **dict.fromkeys(unknown, math.nan),
+            success_prob=success,
+            match_prob=reading.match,
+            success=False,
+            valid=False,
+        )
+
+    def _debounced(self, reading: Reading) -> tuple[float, float]:
+        """Return success and match over this query and the last; NaN where either is unknown."""
+        success = float(np.minimum(self._success, reading.success))
+        match = float(np.maximum(self._match, reading.match))
+        self._success, self._match = reading.success, reading.match
+        return success, match
 
     def _lower(self, confidence: float) -> float:
         if self.settings.margin is None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tiny
 
 from data.eval_cases import Asked, gather, joined, told_apart
 from data.evaluate import Case
@@ -13,7 +14,7 @@ from data.probes import Probe, probes_for
 from robo_reward.errors import InputError
 from robo_reward.protocols import References
 
-ASKED = Asked(layout="lerobot", views=(), reference="auto", chosen=None, size=16)
+ASKED = Asked(layout="lerobot", views=(), reference="auto", chosen=None, model=tiny.model())
 
 
 @pytest.fixture

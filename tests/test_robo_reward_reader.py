@@ -11,7 +11,8 @@ from robo_reward import reader as module
 from robo_reward.errors import InputError
 from robo_reward.network import ProgressNetwork
 from robo_reward.protocols import Views
-from robo_reward.reader import Query, Reader, Seen
+from robo_reward.queries import Query, Seen
+from robo_reward.reader import Reader
 from robo_reward.tracker import Reading
 
 

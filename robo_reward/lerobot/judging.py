@@ -11,7 +11,8 @@ from ..errors import InputError
 from ..network import ProgressNetwork
 from ..progress import backward_progress, forward_progress
 from ..protocols import References
-from ..reader import Query, Reader, Seen
+from ..queries import Query, Seen
+from ..reader import Reader
 from ..tracker import Reading
 
 type Images = NDArray[np.uint8]

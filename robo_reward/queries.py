@@ -1,0 +1,41 @@
+"""One question to a model about one frame, whoever answers it: a network here or a server there."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from .protocols import Views
+from .tracker import Reading
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One frame as its reader keeps it."""
+
+    tokens: dict[str, Any] = field(default_factory=dict)
+    """What the reader makes of each view, by name: a network its tokens (K, D), else a URL."""
+    keys: tuple[tuple[str, str], ...] = ()
+    """(view name, hash of its pixels), sorted."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Query:
+    """One question: how far has ``frame`` got, coming from ``past``?"""
+
+    instruction: str
+    start: Seen
+    goal: Seen
+    past: tuple[Seen, ...]
+    """Frames of the queries before, latest last, or what `history.kept` leaves of them; empty at
+    the first."""
+    frame: Seen
+
+
+class QueryReader(Protocol):
+    """Answers queries: what `robo_reward.model.QueryModel` stands on."""
+
+    def see(self, many: Sequence[Views]) -> list[Seen]:
+        """Return frames as this reader keeps them."""
+
+    def read(self, queries: Sequence[Query]) -> list[Reading]:
+        """Return the reading of every query, in order."""
