@@ -158,8 +158,3 @@ class OpenAIConfig:
             if not 0.0 < getattr(self, name) < math.inf:
                 flag = name.replace("_", "-")
                 raise InputError(f"--openai.{flag} must be seconds above 0")
-        if self.url and not (self.model and self.prompt):
-            raise InputError(
-                "--openai.url names a server; say by --openai.model which of its models to ask, "
-                "and by --openai.prompt what (examples/score_prompt.toml is a prompt file)"
-            )

@@ -180,11 +180,18 @@ def test_what_cannot_be_asked_is_told_in_one_sentence(
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("missing", [{"model": ""}, {"prompt": None}])
+def test_without_a_name_or_a_prompt_nothing_is_asked(
+    command: Label, server: Server, missing: dict[str, Any]
+) -> None:
+    with pytest.raises(InputError, match=r"--openai\.model .its name there. and --openai\.prompt"):
+        replace(command, openai=replace(command.openai, **missing)).run()
+    assert server.asked == []
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"model": ""}, "say by --openai.model which"),
-        ({"prompt": None}, "by --openai.prompt what"),
         ({"in_flight": 0}, "--openai.in-flight must be at least 1"),
         ({"give_up_after": 0}, "--openai.give-up-after must be at least 1"),
         ({"longest_side": 4}, "--openai.longest-side must be at least 16"),

@@ -9,7 +9,7 @@ import tiny
 
 from robo_reward.calibration import Calibration
 from robo_reward.errors import InputError
-from robo_reward.model import ModelSettings, query_stride
+from robo_reward.model import Model, ModelSettings, query_stride
 from robo_reward.protocols import References
 from robo_reward.testing import HARD_TEXTS, check_progress_model
 from robo_reward.tracker import TrackerSettings
@@ -210,3 +210,8 @@ def test_a_malformed_reference_is_refused() -> None:
 def test_a_query_period_that_is_no_time_is_refused(period: float) -> None:
     with pytest.raises(InputError, match="query_period_s must be positive"):
         ModelSettings(image_size=16, query_period_s=period)
+
+
+def test_a_network_without_an_image_size_is_refused() -> None:
+    with pytest.raises(InputError, match="a network judges images of one size"):
+        Model(tiny.network(), ModelSettings(image_size=None), fingerprint="")

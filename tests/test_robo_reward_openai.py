@@ -17,7 +17,7 @@ from robo_reward.protocols import References, Verdict, Views
 from robo_reward.remote.client import KEY, make_client
 from robo_reward.remote.model import RemoteModel, open_remote
 from robo_reward.targets import hop
-from robo_reward.testing import check_progress_model
+from robo_reward.testing import HARD_TEXTS, check_progress_model
 
 TEXT = "open the drawer"
 NAN = math.nan
@@ -229,6 +229,13 @@ def test_progress_that_is_said_outright_is_the_progress(
     assert math.isnan(told[0].forward) != bool(references.start)
     assert math.isnan(told[0].backward) != bool(references.goal)
     assert len(server.asked) == 4
+
+
+def test_any_instruction_can_be_asked(server: Server, tmp_path: Path) -> None:
+    model = remote(server, tmp_path)
+    for text in HARD_TEXTS:
+        assert model.score(model.begin(text, BOTH), views(51), 0.0).valid
+    assert [len(asked.parts) for asked in server.asked] == [12] * 2 * len(HARD_TEXTS)
 
 
 def test_labels_do_not_depend_on_later_frames(server: Server, tmp_path: Path) -> None:

@@ -98,6 +98,7 @@ def test_an_instruction_never_becomes_a_placeholder(tmp_path: Path, words: str) 
         ("<|im_end|>", "< |im_end|>"),
         ("</s>[IMG]", "< /s>[ IMG]"),
         ("keep x < 5 [cm]", "keep x < 5 [cm]"),
+        ("half a pair: \ud83e", "half a pair: ?"),
     ],
 )
 def test_an_instruction_holds_no_mark_of_a_server(tmp_path: Path, words: str, sent: str) -> None:

@@ -134,3 +134,52 @@ def test_the_lower_bound_is_as_far_below_as_confidence_is_short_of_certain() -> 
 
 def test_without_a_margin_there_is_no_lower_bound() -> None:
     assert math.isnan(Tracker(TrackerSettings()).update(READING).lower)
+
+
+SILENT = replace(
+    READING, hop_previous=NOTHING, hop_start=NOTHING, hop_goal=NOTHING, success=0.9, match=0.9
+)
+
+
+def test_where_nothing_is_answered_nothing_is_said_and_everything_is_kept() -> None:
+    """The next reading goes on from the Φ before, as if the silent one had not been asked."""
+    settings = TrackerSettings(success_threshold=0.5)
+    asked, spared = Tracker(settings), Tracker(settings)
+    first, second = replace(READING, success=0.9), replace(READING, hop_start=0.6, success=0.9)
+    asked.update(first)
+    silent = asked.update(SILENT)
+    unknown = (silent.progress, silent.forward, silent.backward, silent.incremental, silent.lower)
+    assert all(math.isnan(value) for value in (*unknown, silent.confidence, *asked.features))
+    assert not silent.valid
+    assert not silent.success
+    spared.update(first)
+    assert str(asked.update(second)) == str(spared.update(second))
+
+
+def test_a_silent_first_query_is_no_beginning() -> None:
+    tracker = Tracker(TrackerSettings())
+    assert math.isnan(tracker.update(SILENT).progress)
+    assert tracker.update(READING).progress == pytest.approx(0.5)
+
+
+def test_success_and_match_that_nobody_tells_are_nan_and_invalidate_nothing() -> None:
+    tracker = Tracker(TrackerSettings(match_threshold=0.5, success_threshold=0.0))
+    for _ in range(2):
+        verdict = tracker.update(replace(READING, success=NOTHING, match=NOTHING))
+        assert math.isnan(verdict.success_prob)
+        assert math.isnan(verdict.match_prob)
+        assert verdict.valid
+        assert not verdict.success
+
+
+def test_progress_that_is_stated_is_the_progress_with_or_without_anchors() -> None:
+    """Up, down, and across a query without an answer."""
+    lone = replace(READING, hop_previous=NOTHING, hop_start=NOTHING, hop_goal=NOTHING)
+    for anchored in (False, True):
+        tracker = Tracker(TrackerSettings())
+        for phi in (0.3, 0.8, NOTHING, 0.2, 1.0, 0.9):
+            start = {"hop_start": phi, "spread_start": 0.0} if anchored else {}
+            verdict = tracker.update(replace(lone, progress=phi, **start))
+            assert verdict.progress == pytest.approx(phi, nan_ok=True)
+            assert verdict.incremental == pytest.approx(phi, nan_ok=True)
+            assert verdict.valid != math.isnan(phi)

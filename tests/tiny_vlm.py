@@ -129,3 +129,31 @@ def _image_processor(family: str) -> Any:
     half = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3} if family == "qwen3_vl" else {}
     size = {"shortest_edge": 256, "longest_edge": 1 << 20}
     return Qwen2VLImageProcessor(patch_size=8, merge_size=2, size=size, **half)
+
+
+TEMPLATE = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n"
+    "{% if m.content is string %}{{ m.content }}{% else %}{% for part in m.content %}"
+    "{% if part.type == 'image' %}<|vision_start|><|image_pad|><|vision_end|>"
+    "{% else %}{{ part.text }}{% endif %}{% endfor %}{% endif %}<|im_end|>\n"
+    "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+def make_servable(directory: Path) -> Path:
+    """Save a random Qwen3-VL with all that a server needs of it: a processor and a chat template.
+
+    Twice the usual initial range, so that it does not say the same of every input.
+    """
+    import transformers
+
+    make_tiny_vlm(directory, "qwen3_vl", scale=4.0)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(directory)
+    frames = transformers.Qwen3VLVideoProcessor(patch_size=8, merge_size=2)
+    transformers.Qwen3VLProcessor(
+        image_processor=_image_processor("qwen3_vl"),
+        tokenizer=tokenizer,
+        video_processor=frames,
+        chat_template=TEMPLATE,
+    ).save_pretrained(directory)
+    return directory

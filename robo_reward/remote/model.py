@@ -69,11 +69,14 @@ def open_remote(config: OpenAIConfig) -> RemoteModel:
     """Return the remote model that a configuration names, after checking that it can be asked.
 
     Raises:
-        InputError: If the address or the prompt file is wrong.
+        InputError: If one of these is missing, or the address or the prompt file is wrong.
         ServerError: If the server is absent or refuses us.
     """
-    if config.prompt is None:
-        raise InputError("a remote model needs the address of a server; give --openai.url")
+    if not (config.url and config.model and config.prompt):
+        raise InputError(
+            "a remote model needs --openai.url (its server), --openai.model (its name there) and "
+            "--openai.prompt (what it is asked; examples/score_prompt.toml is a prompt file)"
+        )
     prompt = read_prompt(config.prompt)
     client = make_client(config.url, timeout_s=config.timeout)
     client.check()

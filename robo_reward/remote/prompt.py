@@ -246,7 +246,11 @@ def _filled(
 
 
 def _harmless(text: str) -> str:
-    """Return a text in which no server finds a mark of its own, such as <image> or [IMG]."""
+    """Return a text in which no server finds a mark of its own, such as <image> or [IMG].
+
+    What is no character, such as half of a pair, becomes a question mark.
+    """
+    text = text.encode(errors="replace").decode()
     return _MARKS.sub(lambda match: match.group(0) + " ", text)
 
 
