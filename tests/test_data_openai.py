@@ -211,7 +211,7 @@ def test_an_evaluation_measures_a_model_on_a_server(
 ) -> None:
     """It says nothing of success, so it declares it from a progress of .95 on."""
     Eval(
-        dataset=str(tiny_dataset),
+        dataset=(str(tiny_dataset),),
         out=tmp_path / "eval",
         reference="0",
         probes=("frozen",),

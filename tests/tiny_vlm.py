@@ -143,7 +143,7 @@ TEMPLATE = (
 def make_servable(directory: Path) -> Path:
     """Save a random Qwen3-VL with all that a server needs of it: a processor and a chat template.
 
-    Twice the usual initial range, so that it does not say the same of every input.
+    Four times the usual weights, so that it does not say the same of every input.
     """
     import transformers
 
