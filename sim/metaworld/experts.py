@@ -31,8 +31,9 @@ BEHAVIOURS = {
     "stop": "stops for good at some point before the end",
 }
 """Name of a behaviour → what it does; the names are those of `sim.experts.BEHAVIOURS`."""
-IDLE = 16
-"""Steps that an episode goes on after success, or after giving up."""
+IDLE = 40
+"""Steps that an episode goes on after success, or after giving up: half a second at 80 Hz, so that
+two queries at the usual periods see the end."""
 PATIENCE = 300
 """Steps without success after which an expert gives up."""
 OPEN, CLOSED = -1.0, 1.0
