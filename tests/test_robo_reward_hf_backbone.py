@@ -16,7 +16,7 @@ from robo_reward.config import HfConfig
 from robo_reward.errors import InputError
 from robo_reward.hf.backbone import HfBackbone
 from robo_reward.hf.loading import read_facts, read_model
-from robo_reward.hf.prompt import RULES
+from robo_reward.hf.prompt import RULES, Template, joined
 from robo_reward.protocols import Panel
 from robo_reward.testing import check_backbone
 
@@ -33,11 +33,12 @@ def make(tmp_path_factory: pytest.TempPathFactory, one_thread: None) -> Maker:
     def place(family: str) -> Path:
         return make_tiny_vlm(tmp_path_factory.mktemp("vlm") / family, family, scale=4.0)
 
-    def made(family: str = "qwen3_vl", **settings: Any) -> HfBackbone:
+    def made(family: str = "qwen3_vl", *, will_train: bool = True, **settings: Any) -> HfBackbone:
         told = {"image_size": SIZE, "dtype": "fp32", "lora_rank": 0, **settings}
         config = HfConfig(base=str(place(family)), **told)
         torch.manual_seed(0)
-        return HfBackbone(config, read_facts(config.base), read_model(config.base)).eval()
+        facts, model = read_facts(config.base), read_model(config.base)
+        return HfBackbone(config, facts, model, will_train=will_train).eval()
 
     return made
 
@@ -145,6 +146,59 @@ def test_cached_and_packed_reading_is_the_whole_prompt_at_once(
         for row, (three, text) in enumerate(zip(moments, index.tolist(), strict=True)):
             expected = whole_prompt(made, texts[text], images[:, [0, 1, *three]], absent)
             assert (slots[row] - expected[0]).abs().max() < 1e-5
+
+
+def own_prompt(made: HfBackbone, text: str) -> list[Template]:
+    """The parts of a prompt of two views and one earlier query."""
+    names, writer = ("front", "wrist"), made.writer
+    return [
+        writer.text([*made.words(RULES, 999), *made.words(text, 99)]),
+        writer.shown(names, TOLD[:2], by_view=True),
+        writer.shown(names, TOLD[2:], by_view=False),
+    ]
+
+
+@pytest.mark.parametrize("family", MARKS)
+def test_a_whole_prompt_is_read_as_the_plain_model_reads_it(make: Maker, family: str) -> None:
+    made = make(family, history=1)
+    images = pixels(10).view(2, 5, SIZE, SIZE, 3)
+    with torch.inference_mode():
+        expected = whole_prompt(made, TEXT, images, frozenset())
+        slots = made.whole(own_prompt(made, TEXT), images.transpose(0, 1).flatten(0, 1))
+        assert slots.shape == (1, 5, made.width)
+        assert (slots - expected).abs().max() < 1e-5
+
+
+def test_parts_of_a_prompt_are_counted_on() -> None:
+    def part(cells: list[int], images: list[int], order: list[int], span: int) -> Template:
+        count = len(cells)
+        return Template(
+            numbers=torch.arange(count),
+            cells=torch.tensor(cells),
+            images=torch.tensor(images, dtype=torch.int64),
+            order=torch.tensor(order, dtype=torch.int64),
+            positions=torch.arange(count).expand(3, -1),
+            span=span,
+        )
+
+    two, text = part([1, 1, 0, 2], [1, 2], [1, 0], 3), part([0, 0], [], [], 2)
+    whole = joined([text, two, text, two])
+    assert whole.numbers.tolist() == [0, 1, 0, 1, 2, 3, 0, 1, 0, 1, 2, 3]
+    assert whole.cells.tolist() == [4, 4, 1, 1, 0, 4, 4, 4, 3, 3, 2, 4], "4 is none of them"
+    assert whole.images.tolist() == [3, 4, 9, 10]
+    assert whole.order.tolist() == [1, 0, 3, 2]
+    assert whole.positions[0].tolist() == [0, 1, 2, 3, 4, 5, 5, 6, 7, 8, 9, 10]
+    assert whole.span == 2 + 3 + 2 + 3
+
+
+def test_what_will_only_judge_holds_narrow_matrices_and_says_the_same(make: Maker) -> None:
+    trained = make(dtype="bf16")
+    judging = make(dtype="bf16", will_train=False)
+    assert not any(weight.requires_grad for weight in judging.model.parameters())
+    weight: Any = judging.language.layers[0].mlp.up_proj.weight
+    assert weight.dtype == torch.bfloat16
+    assert trained.language.layers[0].mlp.up_proj.weight.dtype == torch.float32
+    assert torch.equal(asked(judging, TEXT), asked(trained, TEXT))
 
 
 def asked(made: HfBackbone, text: str, names: tuple[str, ...] = ("front", "wrist")) -> Tensor:

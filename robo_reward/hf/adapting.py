@@ -19,8 +19,11 @@ ALPHA = 2.0
 """Adapters are added with this weight, whatever their rank (LoRA's α / r, arXiv 2106.09685)."""
 
 
-def prepare(model: nn.Module, family: Family, config: HfConfig) -> None:
+def prepare(model: nn.Module, family: Family, config: HfConfig, *, will_train: bool = True) -> None:
     """Freeze, adapt and cast a base model in place, as the configuration says.
+
+    Without ``will_train``, layers that would be trained whole are frozen and cast too: products
+    are the same, since they would be taken of narrow copies.
 
     Raises:
         InputError: If adapters are asked for and peft is not installed.
@@ -29,7 +32,7 @@ def prepare(model: nn.Module, family: Family, config: HfConfig) -> None:
     layers = getattr(model, family.language).layers
     if config.lora_rank:
         _adapt(model, family, config.lora_rank)
-    else:
+    elif will_train:
         layers.requires_grad_(True)
     if config.train_vision:
         for part in family.vision:

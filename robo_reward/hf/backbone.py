@@ -20,7 +20,7 @@ from .families import see
 from .language import Given, KeyValues, run
 from .loading import Facts
 from .memory import Load, Shape, Weights, largest
-from .prompt import RULES, START_GOAL, Template, Words, Writer
+from .prompt import RULES, START_GOAL, Template, Words, Writer, joined
 
 SLOTS = 5
 SAMPLE = 1024
@@ -48,8 +48,12 @@ class HfPrefix:
 class HfBackbone(nn.Module):
     """The hf `Backbone` over the layers of a model of transformers."""
 
-    def __init__(self, config: HfConfig, facts: Facts, model: nn.Module) -> None:
+    def __init__(
+        self, config: HfConfig, facts: Facts, model: nn.Module, *, will_train: bool = True
+    ) -> None:
         """Put slots and masks around a model, and adapters into it, as the configuration says.
+
+        What will only judge (``will_train`` False) holds all its matrices in the chosen type.
 
         Raises:
             InputError: If the images' size does not fit the model, or peft is missing.
@@ -60,7 +64,7 @@ class HfBackbone(nn.Module):
         self.side = facts.geometry.side(config.image_size)
         self.words = Words(facts.tokenizer, family)
         self.writer = Writer(self.words, self.side, rows_and_columns=family.rows_and_columns)
-        prepare(model, family, config)
+        prepare(model, family, config, will_train=will_train)
         self.model = model
         embedding = self.language.embed_tokens.weight
         self.width: int = embedding.shape[1]
@@ -161,6 +165,33 @@ class HfBackbone(nn.Module):
             deeper=seen,
         )
         states, _ = self._run(given, kept=prefix.kept, index=index)
+        read: Tensor = self.read_out(states[:, -SLOTS:].float())
+        return read
+
+    def whole(self, parts: Sequence[Template], images: Tensor) -> Tensor:
+        """Return slots (1, 5, D) after a whole prompt, read in one pass of which nothing is kept.
+
+        Args:
+            parts: The prompt in order.
+            images: (N, S, S, 3) uint8, those of the cells of each part in turn.
+        """
+        device = self.slots.device
+        prompt = joined(parts).to(device)
+        there = torch.ones(1, len(images), 1, dtype=torch.bool, device=device)
+        shown = Panel(tokens=self.encode(images)[None, :, None], there=there)
+        pieces, seen, _ = self._fill(prompt, shown, torch.zeros(1, dtype=torch.int64).to(device))
+        counted = prompt.span + torch.arange(SLOTS, device=device)
+        places = torch.cat([prompt.positions, counted.expand(3, -1)], dim=1)
+        length = places.shape[1]
+        causal = torch.ones(length, length, dtype=torch.bool, device=device).tril()
+        given = Given(
+            states=torch.cat([pieces, self.slots.to(pieces.dtype)[None]], dim=1),
+            positions=self._axes(places[:, None]),
+            mask=causal[None, None],
+            images=prompt.images,
+            deeper=seen,
+        )
+        states, _ = self._run(given)
         read: Tensor = self.read_out(states[:, -SLOTS:].float())
         return read
 

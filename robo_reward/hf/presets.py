@@ -4,7 +4,10 @@ The figures are those of the models' published configurations; what is not named
 transformers' default for the family.
 """
 
-from typing import Any
+from typing import Any, Literal
+
+type Size = Literal["small", "2b", "4b", "8b"]
+"""Of a Qwen3-VL; ``small`` is none of the published ones."""
 
 HUB = {
     "qwen3-vl-2b": "Qwen/Qwen3-VL-2B-Instruct",

@@ -101,6 +101,28 @@ class Template:
         )
 
 
+def joined(parts: Sequence[Template]) -> Template:
+    """Return parts of a prompt told one after another as one part, their cells counted on."""
+    none = sum(len(part.order) for part in parts)
+    cells, images, order, positions = [], [], [], []
+    token = cell = at = 0
+    for part in parts:
+        own = len(part.order)
+        cells.append(torch.where(part.cells < own, part.cells + cell, none))
+        images.append(part.images + token)
+        order.append(part.order + cell)
+        positions.append(part.positions + at)
+        token, cell, at = token + len(part.numbers), cell + own, at + part.span
+    return Template(
+        numbers=torch.cat([part.numbers for part in parts]),
+        cells=torch.cat(cells),
+        images=torch.cat(images),
+        order=torch.cat(order),
+        positions=torch.cat(positions, dim=1),
+        span=at,
+    )
+
+
 class Writer:
     """Writes templates for one tokenizer and one size of image."""
 
