@@ -1,5 +1,6 @@
 """``robo-reward bench label``: what one cached pass for all three anchors is worth."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import batched
 from pathlib import Path
@@ -92,7 +93,7 @@ class BenchLabel:
 
         torch.manual_seed(self.seed)
         network = build(self.shape).eval()
-        episode = made_up_episode(self)
+        episode = self.episode()
         again = ThreePasses(network, episode, self.shape.history)
         check_agreement("the readings", difference(self._model(network), episode, again.hops()))
 
@@ -100,7 +101,7 @@ class BenchLabel:
             return label(self._model(network), episode)
 
         macs, three_macs = multiply_adds(once), multiply_adds(again.hops)
-        seconds, three_seconds = in_turn(once, again.hops, self.repeats)
+        seconds, three_seconds = in_turn(once, again.hops, repeats=self.repeats)
         return {
             "one_pass_frames_per_s": self.queries / seconds,
             "three_pass_frames_per_s": self.queries / three_seconds,
@@ -112,6 +113,11 @@ class BenchLabel:
             "image_size": self.shape.image_size,
             "threads": torch.get_num_threads(),
         }
+
+    def episode(self) -> "MadeUp":
+        """Return what both ways judge."""
+        size = self.shape.image_size
+        return made_up_episode(seed=self.seed, size=size, queries=self.queries, views=self.views)
 
     def _model(self, network: "ProgressNetwork") -> "Model":
         """Return a model that has seen nothing yet."""
@@ -129,17 +135,17 @@ class MadeUp:
     references: "References"
 
 
-def made_up_episode(command: BenchLabel) -> MadeUp:
+def made_up_episode(*, seed: int, size: int, queries: int, views: int) -> MadeUp:
     """Return random frames, start and goal."""
     from robo_reward.protocols import References
 
-    rng, size = np.random.default_rng(command.seed), command.shape.image_size
-    names = [f"view_{number:03d}" for number in range(command.views)]
+    rng = np.random.default_rng(seed)
+    names = [f"view_{number:03d}" for number in range(views)]
 
     def shown() -> "Views":
         return {name: rng.integers(0, 256, (size, size, 3), np.uint8) for name in names}
 
-    frames = [shown() for _ in range(command.queries)]
+    frames = [shown() for _ in range(queries)]
     return MadeUp(frames, References(start=shown(), goal=shown()))
 
 
@@ -149,8 +155,27 @@ def label(model: "Model", episode: MadeUp) -> "Labels":
     return model.label_queries(episode.frames, TASK, episode.references, query=query)
 
 
-def difference(model: "Model", episode: MadeUp, hops: Floats) -> float:
-    """Return by how much readings and labels of a model differ from the hops (Q, 3) at most."""
+def difference(
+    model: "Model", episode: MadeUp, scores: Floats, rows: Sequence[int] | None = None
+) -> float:
+    """Return by how much a model's readings and labels differ from scores at most.
+
+    Args:
+        model: Answers by caches and packed passes.
+        episode: What it is asked about, every frame a query.
+        scores: (n, 3) hops, or (n, 5) with success and match beside them.
+        rows: The n queries that they are of; None: all.
+    """
+    chosen = slice(None) if rows is None else list(rows)
+    told = readings(model, episode)[chosen, : scores.shape[1]]
+    labels = label(model, episode)
+    shown = np.column_stack([labels.forward, labels.backward])[chosen]
+    expected = np.clip(scores[:, 1:3] + [0.0, 1.0], 0.0, 1.0)
+    return float(max(np.abs(told - scores).max(), np.abs(shown - expected).max()))
+
+
+def readings(model: "Model", episode: MadeUp) -> Floats:
+    """Return (Q, 5) what the model reads: three hops, success, match."""
     from robo_reward.queries import Query
 
     start, goal = model.reader.see([episode.references.start, episode.references.goal])
@@ -165,12 +190,8 @@ def difference(model: "Model", episode: MadeUp, hops: Floats) -> float:
         )
         for number, frame in enumerate(seen)
     ]
-    readings = model.reader.read(queries)
-    told = np.array([[r.hop_previous, r.hop_start, r.hop_goal] for r in readings])
-    labels = label(model, episode)
-    shown = np.column_stack([labels.forward, labels.backward])
-    expected = np.clip(hops[:, 1:] + [0.0, 1.0], 0.0, 1.0)
-    return float(max(np.abs(told - hops).max(), np.abs(shown - expected).max()))
+    told = model.reader.read(queries)
+    return np.array([[r.hop_previous, r.hop_start, r.hop_goal, r.success, r.match] for r in told])
 
 
 class ThreePasses:

@@ -5,14 +5,20 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from statistics import median
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from robo_reward.errors import InputError, RoboRewardError
 
 from .places import try_out
 
+if TYPE_CHECKING:
+    import torch
+
 AGREE = 1e-4
 """Most by which two ways of doing the same work may differ."""
+
+SQUARE = {"cpu": (2048, 4), "cuda": (8192, 20)}
+"""Side of the matrices whose product tells the matmul rate, and how many products."""
 
 
 class DisagreementError(RoboRewardError):
@@ -42,30 +48,44 @@ def check_flags(repeats: int, path: Path | None, **sizes: int) -> None:
         try_out(path.parent)
 
 
-def check_agreement(what: str, difference: float) -> None:
-    """Refuse to compare two ways that differ by more than 1e-4.
+def check_agreement(what: str, difference: float, most: float = AGREE) -> None:
+    """Refuse to compare two ways that differ by more than ``most``.
 
     Raises:
         DisagreementError: If they do.
     """
-    if not difference <= AGREE:
+    if not difference <= most:
         raise DisagreementError(
-            f"{what} of both ways differ by {difference:.2g}, more than {AGREE:g}: they do not do "
+            f"{what} of both ways differ by {difference:.2g}, more than {most:g}: they do not do "
             "the same work, so their speeds are not compared; report this as a fault"
         )
 
 
 def in_turn(
-    first: Callable[[], object], second: Callable[[], object], repeats: int
-) -> tuple[float, float]:
-    """Return the median seconds of both, timed A B A B …; do both once before, to warm up."""
-    seconds: tuple[list[float], list[float]] = ([], [])
+    *works: Callable[[], object], repeats: int, clock: Callable[[], float] = time.perf_counter
+) -> tuple[float, ...]:
+    """Return the median seconds of each by a clock, timed A B A B …; do all once before.
+
+    Work on a GPU must end with something on the CPU, which waits for it.
+    """
+    seconds: list[list[float]] = [[] for _ in works]
     for _ in range(repeats):
-        for work, taken in zip((first, second), seconds, strict=True):
-            begun = time.perf_counter()
+        for work, taken in zip(works, seconds, strict=True):
+            begun = clock()
             work()
-            taken.append(time.perf_counter() - begun)
-    return median(seconds[0]), median(seconds[1])
+            taken.append(clock() - begun)
+    return tuple(median(taken) for taken in seconds)
+
+
+def thread_time() -> float:
+    """Return the CPU time of this process in seconds, shared among the threads of torch.
+
+    What else runs on the machine hardly changes it. Where threads idle it is less than what a
+    clock on the wall says, so serial work looks quicker than it is.
+    """
+    import torch
+
+    return time.process_time() / torch.get_num_threads()
 
 
 def multiply_adds(work: Callable[[], object]) -> int:
@@ -76,6 +96,28 @@ def multiply_adds(work: Callable[[], object]) -> int:
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
         work()
     return int(counter.get_total_flops()) // 2
+
+
+def square_products(device: "torch.device", dtype: str) -> tuple[Callable[[], object], int]:
+    """Return products of large square matrices, and the floating-point operations they take.
+
+    Args:
+        device: Where they are taken.
+        dtype: ``fp32`` or ``bf16``.
+    """
+    import torch
+
+    side, times = SQUARE[device.type]
+    kind = torch.bfloat16 if dtype == "bf16" else torch.float32
+    one = torch.randn(side, side, device=device).to(kind)
+    out = torch.empty_like(one)
+
+    def multiply() -> float:
+        for _ in range(times):
+            torch.mm(one, one, out=out)
+        return float(out[0, 0])
+
+    return multiply, 2 * side**3 * times
 
 
 def report(title: str, ways: tuple[str, str], rows: list[Row]) -> None:

@@ -88,7 +88,9 @@ class BenchTrain:
         macs = multiply_adds(lambda: mine.step(shared))
         per_pair_macs = multiply_adds(lambda: theirs.step(per_pair))
         seconds, per_pair_seconds = in_turn(
-            lambda: mine.step(shared), lambda: theirs.step(per_pair), self.repeats
+            lambda: mine.step(shared),
+            lambda: theirs.step(per_pair),
+            repeats=self.repeats,
         )
         return {
             "shared_pairs_per_s": len(shared) / seconds,

@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,14 @@ import numpy as np
 import pytest
 import torch
 
-from data.bench_label import BenchLabel, ThreePasses, difference, made_up_episode
-from data.bench_timing import DisagreementError, check_agreement, in_turn, multiply_adds
+from data.bench_label import BenchLabel, ThreePasses, difference
+from data.bench_timing import (
+    DisagreementError,
+    check_agreement,
+    in_turn,
+    multiply_adds,
+    thread_time,
+)
 from data.bench_train import BenchTrain, made_up_batch, unshared
 from robo_reward.checkpoint import build
 from robo_reward.config import CompactConfig
@@ -56,9 +63,29 @@ def bench_label(**changes: Any) -> BenchLabel:
 
 def test_two_ways_are_timed_in_turn() -> None:
     order: list[str] = []
-    seconds = in_turn(lambda: order.append("a"), lambda: order.append("b"), 2)
+    seconds = in_turn(lambda: order.append("a"), lambda: order.append("b"), repeats=2)
     assert "".join(order) == "abab"
     assert all(taken >= 0 for taken in seconds)
+
+
+def test_seconds_are_those_of_the_clock_that_is_given() -> None:
+    now = 0.0
+
+    def take(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    lasting = iter((1.0, 9.0, 2.0))
+    seconds = in_turn(lambda: take(next(lasting)), lambda: take(4.0), repeats=3, clock=lambda: now)
+    assert seconds == (2.0, 4.0)
+
+
+def test_the_time_of_a_process_is_shared_among_its_threads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(time, "process_time", lambda: 8.0)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
+    assert thread_time() == 2.0
 
 
 def test_multiply_adds_of_a_product_and_of_attention() -> None:
@@ -127,7 +154,7 @@ def test_the_bench_of_labelling_writes_its_figures(
 def test_three_passes_that_say_something_else_are_noticed() -> None:
     command = bench_label()
     network = build(SHAPE).eval()
-    episode = made_up_episode(command)
+    episode = command.episode()
     hops = ThreePasses(network, episode, SHAPE.history).hops()
     assert hops.shape == (6, 3)
     assert difference(command._model(network), episode, hops) < 1e-4
@@ -140,9 +167,7 @@ def test_the_work_is_the_same_for_a_seed() -> None:
         bench_train().measure(made_up_batch(bench_train(), SamplingConfig())) for _ in "ab"
     )
     assert one["shared_macs"] == same["shared_macs"]
-    first, other = (
-        made_up_episode(bench_label(seed=seed)).frames[0]["view_000"] for seed in (0, 1)
-    )
+    first, other = (bench_label(seed=seed).episode().frames[0]["view_000"] for seed in (0, 1))
     assert (first != other).any()
 
 
