@@ -63,25 +63,22 @@ class WholePrompts:
 
     def __init__(self, network: "ProgressNetwork", episode: MadeUp) -> None:
         """Write the prompts, whose text is the same for every frame."""
-        from robo_reward.hf import prompt
+        from robo_reward.hf.prompt import RULES as OUR_RULES
+        from robo_reward.hf.prompt import START_GOAL, joined
 
         self.network, self.episode = network, episode
         self.backbone = cast("HfBackbone", network.backbone)
         self.names = tuple(sorted(episode.frames[0]))
         words, writer = self.backbone.words, self.backbone.writer
-        told = words(prompt.RULES, len(prompt.RULES))
-        told += words(TASK, self.backbone.config.text_tokens)
-        self.own: list[Template] = [
-            writer.text(told),
-            writer.shown(self.names, prompt.START_GOAL, by_view=True),
-            writer.shown(self.names, ("before", "after"), by_view=False),
-        ]
-        self.recipe: list[Template] = [
-            writer.text(words(OPENING, len(OPENING))),
-            writer.shown(self.names[:1], prompt.START_GOAL, by_view=True),
-            writer.shown(self.names, ("before", "after"), by_view=False),
-            writer.text(words(RULES, len(RULES))),
-        ]
+        device = self.backbone.slots.device
+        said = words(OUR_RULES, len(OUR_RULES)) + words(TASK, self.backbone.config.text_tokens)
+        references = writer.shown(self.names[:1], START_GOAL, by_view=True)
+        moments = writer.shown(self.names, ("before", "after"), by_view=False)
+        rules = writer.text(words(RULES, len(RULES)))
+        opening = writer.text(words(OPENING, len(OPENING)))
+        self.recipe: Template = joined([opening, references, moments, rules]).to(device)
+        ends = writer.shown(self.names, START_GOAL, by_view=True)
+        self.own: Template = joined([writer.text(said), ends, moments]).to(device)
 
     def ours(self, query: int) -> Floats:
         """Return (5,) three hops, success and match by our prompt, without a cache."""
@@ -109,12 +106,12 @@ class WholePrompts:
         shown += [views[name] for views in (before, after) for name in self.names]
         return float(_hops(self._read(self.recipe, np.stack(shown)))[number])
 
-    def _read(self, parts: "list[Template]", images: NDArray[np.uint8]) -> "Readout":
+    def _read(self, prompt: "Template", images: NDArray[np.uint8]) -> "Readout":
         import torch
 
         with torch.inference_mode():
             pixels = torch.from_numpy(images).to(self.backbone.slots.device)
-            return self.network.heads(self.backbone.whole(parts, pixels))
+            return self.network.heads(self.backbone.whole(prompt, pixels))
 
 
 def _hops(read: "Readout") -> Floats:
@@ -129,8 +126,3 @@ def texts() -> tuple[str, ...]:
 
     roles = tuple(f" {role}: " for role in (*prompt.START_GOAL, "before", "after"))
     return (prompt.RULES, TASK, OPENING, RULES, *roles)
-
-
-def tokens(parts: "list[Template]") -> int:
-    """Return how many tokens a prompt has, before the slots."""
-    return sum(len(part.numbers) for part in parts)

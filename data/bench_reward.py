@@ -15,7 +15,7 @@ from robo_reward.errors import InputError
 from robo_reward.hf.presets import Size
 
 from .bench_label import MadeUp, difference, label, made_up_episode, readings
-from .bench_recipe import WholePrompts, texts, tokens
+from .bench_recipe import WholePrompts, texts
 from .bench_timing import (
     Row,
     check_agreement,
@@ -126,8 +126,8 @@ class BenchReward:
             "queries": self.queries,
             "views": self.views,
             "image_size": self.image_size,
-            "prompt_tokens": tokens(prompts.own),
-            "published_prompt_tokens": tokens(prompts.recipe),
+            "prompt_tokens": len(prompts.own.numbers),
+            "published_prompt_tokens": len(prompts.recipe.numbers),
             "threads": torch.get_num_threads(),
         }
 

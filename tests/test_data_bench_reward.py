@@ -12,15 +12,15 @@ import torch
 from tiny_vlm import make_tiny_vlm
 
 from data import bench_reward, bench_timing
-from data.bench_label import MadeUp, difference, made_up_episode, readings
-from data.bench_recipe import OPENING, RULES, WholePrompts, texts, tokens
+from data.bench_label import TASK, MadeUp, difference, made_up_episode, readings
+from data.bench_recipe import OPENING, RULES, WholePrompts, texts
 from data.bench_reward import BenchReward, check_memory, choose_device
 from data.bench_timing import DisagreementError, check_agreement, multiply_adds, square_products
 from robo_reward.config import HfConfig
 from robo_reward.errors import InputError, RoboRewardError
 from robo_reward.hf.backbone import SLOTS, HfBackbone
 from robo_reward.hf.families import FAMILIES
-from robo_reward.hf.prompt import Words
+from robo_reward.hf.prompt import Template, Words
 from robo_reward.hf.random_weights import made_up_facts
 from robo_reward.model import Model, ModelSettings
 
@@ -111,14 +111,17 @@ def test_the_work_counted_is_that_of_tokens_and_images_counted_by_hand(base: str
     command = bench(base)
     figures = command.measure()
     prompts = WholePrompts(command.network()[0], episode())
-    whole = tokens(prompts.recipe) + SLOTS
+    whole = len(prompts.recipe.numbers) + SLOTS
     assert figures["published_prompt_tokens"] == whole - SLOTS
     eight = 2 + 2 * VIEWS
     published = 3 * (macs_of_tokens(whole, whole) + macs_of_images(eight) + HEADS)
     assert figures["published_gflop_per_frame"] * 1e9 == pytest.approx(2 * published, rel=1e-12)
-    rules = len(prompts.own[0].numbers) - len(prompts.backbone.words(texts()[1], 64))
-    prefix = rules + 64 + len(prompts.own[1].numbers)
-    suffix = len(prompts.own[2].numbers) + SLOTS
+    words = prompts.backbone.words
+    moments = prompts.backbone.writer.shown(prompts.names, ("before", "after"), by_view=False)
+    room = 64 - len(words(TASK, 64))  # an instruction takes the same room, however short
+    suffix = len(moments.numbers) + SLOTS
+    prefix = len(prompts.own.numbers) - len(moments.numbers) + room
+    assert figures["prompt_tokens"] == len(prompts.own.numbers)
     ours = macs_of_tokens(prefix, prefix) + macs_of_images(2 * VIEWS + QUERIES * VIEWS)
     ours += QUERIES * (macs_of_tokens(suffix, prefix + suffix) + HEADS)
     assert figures["gflop_per_frame"] * 1e9 == pytest.approx(2 * ours / QUERIES, rel=1e-12)
@@ -134,9 +137,9 @@ def test_the_recipe_asks_three_times_with_eight_images_and_the_rules_last(
     asked = []
     whole = HfBackbone.whole
 
-    def heard(self: HfBackbone, parts: Any, images: torch.Tensor) -> torch.Tensor:
-        asked.append((parts, images.numpy()))
-        return whole(self, parts, images)
+    def heard(self: HfBackbone, prompt: Template, images: torch.Tensor) -> torch.Tensor:
+        asked.append((prompt, images.numpy()))
+        return whole(self, prompt, images)
 
     monkeypatch.setattr(HfBackbone, "whole", heard)
     hops = WholePrompts(network, made).published(query)
@@ -144,12 +147,14 @@ def test_the_recipe_asks_three_times_with_eight_images_and_the_rules_last(
     assert len(set(hops)) == 3
     start, goal = made.references.start, made.references.goal
     befores = (made.frames[max(query - 1, 0)], start, goal)
-    for (parts, images), before in zip(asked, befores, strict=True):
+    words = cast(HfBackbone, network.backbone).words
+    rules = words(RULES, len(RULES))
+    for (prompt, images), before in zip(asked, befores, strict=True):
         shown = [start["view_000"], goal["view_000"], *before.values()]
         np.testing.assert_array_equal(images, [*shown, *made.frames[query].values()])
-        assert [len(part.order) for part in parts] == [0, 2, 6, 0]
-        backbone = cast(HfBackbone, network.backbone)
-        assert parts[-1].numbers.tolist() == backbone.words(RULES, len(RULES))
+        assert prompt.order.tolist() == list(range(8)), "images are told in this order"
+        assert prompt.numbers[-len(rules) :].tolist() == rules
+        assert prompt.images.max() < len(prompt.numbers) - len(rules)
 
 
 def test_our_prompt_read_whole_says_what_caches_and_packing_say(base: str) -> None:

@@ -148,14 +148,15 @@ def test_cached_and_packed_reading_is_the_whole_prompt_at_once(
             assert (slots[row] - expected[0]).abs().max() < 1e-5
 
 
-def own_prompt(made: HfBackbone, text: str) -> list[Template]:
-    """The parts of a prompt of two views and one earlier query."""
+def own_prompt(made: HfBackbone, text: str) -> Template:
+    """A prompt of two views and one earlier query."""
     names, writer = ("front", "wrist"), made.writer
-    return [
+    parts = [
         writer.text([*made.words(RULES, 999), *made.words(text, 99)]),
         writer.shown(names, TOLD[:2], by_view=True),
         writer.shown(names, TOLD[2:], by_view=False),
     ]
+    return joined(parts)
 
 
 @pytest.mark.parametrize("family", MARKS)

@@ -20,7 +20,7 @@ from .families import see
 from .language import Given, KeyValues, run
 from .loading import Facts
 from .memory import Load, Shape, Weights, largest
-from .prompt import RULES, START_GOAL, Template, Words, Writer, joined
+from .prompt import RULES, START_GOAL, Template, Words, Writer
 
 SLOTS = 5
 SAMPLE = 1024
@@ -68,7 +68,7 @@ class HfBackbone(nn.Module):
         self.model = model
         embedding = self.language.embed_tokens.weight
         self.width: int = embedding.shape[1]
-        scale = embedding[:SAMPLE].float().std()
+        scale = float(embedding[:SAMPLE].float().std())
         self.slots = nn.Parameter(torch.randn(SLOTS, self.width) * scale)
         self.read_out = nn.LayerNorm(self.width)
         self.frozen_digest: str | None = None
@@ -168,26 +168,23 @@ class HfBackbone(nn.Module):
         read: Tensor = self.read_out(states[:, -SLOTS:].float())
         return read
 
-    def whole(self, parts: Sequence[Template], images: Tensor) -> Tensor:
+    def whole(self, prompt: Template, images: Tensor) -> Tensor:
         """Return slots (1, 5, D) after a whole prompt, read in one pass of which nothing is kept.
 
         Args:
-            parts: The prompt in order.
-            images: (N, S, S, 3) uint8, those of the cells of each part in turn.
+            prompt: All that is told, on the device.
+            images: (N, S, S, 3) uint8, one for each of its cells.
         """
         device = self.slots.device
-        prompt = joined(parts).to(device)
         there = torch.ones(1, len(images), 1, dtype=torch.bool, device=device)
         shown = Panel(tokens=self.encode(images)[None, :, None], there=there)
-        pieces, seen, _ = self._fill(prompt, shown, torch.zeros(1, dtype=torch.int64).to(device))
+        pieces, seen, _ = self._fill(prompt, shown, torch.arange(1, device=device))
         counted = prompt.span + torch.arange(SLOTS, device=device)
         places = torch.cat([prompt.positions, counted.expand(3, -1)], dim=1)
-        length = places.shape[1]
-        causal = torch.ones(length, length, dtype=torch.bool, device=device).tril()
         given = Given(
             states=torch.cat([pieces, self.slots.to(pieces.dtype)[None]], dim=1),
             positions=self._axes(places[:, None]),
-            mask=causal[None, None],
+            mask=None,
             images=prompt.images,
             deeper=seen,
         )

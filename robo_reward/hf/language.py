@@ -27,8 +27,9 @@ class Given:
     positions: Tensor
     """(3, B, S) frame, row and column of each in the whole prompt, equal where it is text; (B, S)
     for families that count tokens."""
-    mask: Tensor
-    """(B, 1, S, L + S) bool: which of the prefix and of these each may attend to."""
+    mask: Tensor | None
+    """(B, 1, S, L + S) bool: which of the prefix and of these each may attend to; None: itself and
+    all that came before it, where there is no prefix."""
     images: Tensor
     """(I,) which of the S are image tokens."""
     deeper: Tensor
