@@ -20,6 +20,7 @@ from robo_reward.metrics import auroc, ccc, mean_error, spearman
 from robo_reward.model import Labels, QueryModel
 from robo_reward.protocols import References, Views
 from robo_reward.ranking import FAILURE, PARTIAL, SUCCESS
+from robo_reward.targets import time_to_go
 from robo_reward.tracker import TrackerSettings
 
 type Floats = NDArray[np.float64]
@@ -193,6 +194,20 @@ def success_auroc(scores: Sequence[float], cases: Sequence[Case]) -> float:
     if known.sum() < 2:
         return float("nan")
     return auroc(np.asarray(scores)[known], ended[known])
+
+
+def seconds_error(judged: Sequence[Judged]) -> float:
+    """Return the mean over successes of the mean |seconds until success − truth|.
+
+    Frames after a success count, with a truth of 0; NaN where no moment of success is known.
+    """
+    errors = []
+    for item in judged:
+        truth = time_to_go(item.case.done, item.case.fps)
+        known = ~np.isnan(truth) & ~np.isnan(item.labels.time_to_go)
+        if known.any():
+            errors.append(mean_error(item.labels.time_to_go[known], truth[known]))
+    return _mean(errors)
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -34,6 +34,8 @@ _FROM_LABELS = {
     "success_prob": "success_prob",
     "match_prob": "match_prob",
 }
+_ONLY_VALID = {"progress_sparse", "progress_lower", "time_to_go"}
+"""Columns that say nothing where the behaviour does not match the instruction."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,7 +141,7 @@ def write_labels(
     import pyarrow.parquet as pq
 
     used = references_used(dataset, finder)
-    schema = _schema()
+    schema = _schema(model.further)
     with (
         written(path),
         closing(RunLog(path.with_name(LOG))) as log,
@@ -200,16 +202,17 @@ def _metadata(
     }
 
 
-def _schema() -> "pa.Schema":
+def _schema(further: tuple[str, ...]) -> "pa.Schema":
+    """Return the columns: those of every model, and ``further`` that this one fills."""
     import pyarrow as pa
 
     numbers = [(name, pa.int64()) for name in ("index", "episode_index", "frame_index")]
-    values = [(name, pa.float32()) for name in _FROM_LABELS]
+    values = [(name, pa.float32()) for name in (*_FROM_LABELS, *further)]
     return pa.schema([*numbers, *values, ("valid", pa.bool_())])
 
 
 def _table(episode: "Episode", labels: "Labels", schema: "pa.Schema") -> "pa.Table":
-    """Return the rows of an episode; where the verdict is invalid, Φ and its bound are NaN."""
+    """Return the rows of an episode; where the verdict is invalid, Φ, bound and time are NaN."""
     import numpy as np
     import pyarrow as pa
 
@@ -219,8 +222,8 @@ def _table(episode: "Episode", labels: "Labels", schema: "pa.Schema") -> "pa.Tab
         "episode_index": np.full(episode.length, episode.index, dtype=np.int64),
         "frame_index": frames,
     }
-    columns |= {name: getattr(labels, field) for name, field in _FROM_LABELS.items()}
-    phi = np.where(labels.valid, labels.progress, np.nan).astype(np.float32)
-    lower = np.where(labels.valid, labels.lower, np.nan).astype(np.float32)
-    columns |= {"progress_sparse": phi, "progress_lower": lower, "valid": labels.valid}
+    told = [name for name in schema.names if name not in columns]
+    columns |= {name: getattr(labels, _FROM_LABELS.get(name, name)) for name in told}
+    for name in _ONLY_VALID & columns.keys():
+        columns[name] = np.where(labels.valid, columns[name], np.nan).astype(np.float32)
     return pa.table(columns, schema=schema)

@@ -75,6 +75,10 @@ class Train:
             raise InputError("--dataset names nothing; give a directory or a hub id")
         if self.resume and self.overwrite:
             raise InputError("--resume goes on with a run, --overwrite discards it: choose one")
+        if self.hf.base and self.backbone.time_to_go:
+            raise InputError(
+                "--time-to-go is for the compact network; with --hf.base say --hf.time-to-go"
+            )
         at_least(1, "--evaluate-every", self.evaluate_every)
         at_least(0, "--seed", self.seed)
         if not 0.0 < self.query_period < math.inf:

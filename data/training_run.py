@@ -18,10 +18,11 @@ from robo_reward.errors import DatasetError, OutputError
 from robo_reward.goals import episode_goals
 from robo_reward.model import Model, ModelSettings, query_stride
 from robo_reward.plan import Known, PairSampler, pack
+from robo_reward.targets import time_to_go
 from robo_reward.tracker import TrackerSettings
 from robo_reward.training import Trainer
 
-from .evaluate import Judged, calibrate, judge, success_auroc, summary
+from .evaluate import Judged, calibrate, judge, seconds_error, success_auroc, summary
 from .lerobot_dataset import open_dataset
 from .mixture import MixedFrames, Mixture
 from .planning import size_lines
@@ -184,6 +185,8 @@ class TrainingRun:
         scores = [float(item.labels.success_prob.max()) for item in judged]
         if len(judged) > 1:
             metrics["success_auroc"] = success_auroc(scores, cases)
+        if self.command.shape.time_to_go:
+            metrics["time_to_go_error"] = seconds_error(judged)
         return metrics, calibrate(self.settings.tracker, judged)
 
     def _config(
@@ -222,6 +225,7 @@ class TrainingRun:
             present=self.frames.present(number),
             source=source,
             chance=self.chances[source],
+            fps=episode.fps,
         )
 
     @cached_property
@@ -261,3 +265,14 @@ class TrainingRun:
                 f"{told} says of no training episode how it progressed: it needs "
                 "successes (next.success), annotated subtasks, or a simulator's truth.progress"
             )
+        if self.command.shape.time_to_go and not any(self._timed(n) for n in self.split.training):
+            raise DatasetError(
+                f"--time-to-go: {' '.join(self.command.dataset)} says of no training episode when "
+                "it succeeded: it needs next.success in some frame before the last, annotated "
+                "subtasks, or a simulator's truth.progress; or leave the flag out"
+            )
+
+    def _timed(self, number: int) -> bool:
+        """Return whether it is known when an episode succeeds."""
+        fps = self.episodes[number].fps
+        return any(not np.isnan(time_to_go(g.success, fps)).all() for g in self.goals[number])

@@ -58,6 +58,8 @@ class PairBatch:
     """(B,) 1 if the task is done in ``after``, else 0."""
     match: Floats
     """(B,) 1 if the behaviour pursues the instruction, else 0."""
+    time_to_go: Floats
+    """(B,) seconds from ``after`` until success."""
 
     def __post_init__(self) -> None:
         """Check the shapes against each other and the indices against what they point to."""

@@ -14,6 +14,7 @@ _FIGURES = {
     "spearman_failure": "the same, all other episodes",
     "constant_max": "largest Φ where nothing is done",
     "success_auroc": "AUROC of the success score, by episode",
+    "time_to_go_error": "mean error of the seconds until success, successes",
     "episodes": "episodes judged",
 }
 _TEXT = """---

@@ -15,7 +15,7 @@ from typing import Any
 from .calibration import Calibration
 from .card import CARD, model_card
 from .compact import Compact
-from .config import CompactConfig, HfConfig
+from .config import CompactConfig, HfConfig, stored_shape
 from .errors import CheckpointError, RoboRewardError
 from .files import finite, write_atomically
 from .images import PREPROCESSING
@@ -51,7 +51,7 @@ def build(backbone: CompactConfig | HfConfig) -> ProgressNetwork:
         from .hf.storing import build as build_hf
 
         return build_hf(backbone)
-    return ProgressNetwork(Compact(backbone), backbone.width)
+    return ProgressNetwork(Compact(backbone), backbone.width, time_to_go=backbone.time_to_go)
 
 
 def save(directory: Path, network: ProgressNetwork, config: ModelConfig) -> str:
@@ -70,7 +70,7 @@ def save(directory: Path, network: ProgressNetwork, config: ModelConfig) -> str:
         "code_version": version("robo-reward"),
         "preprocessing": PREPROCESSING,
         "weights_sha256": digest,
-        "backbone": {"type": "compact", **asdict(config.backbone)},
+        "backbone": {"type": "compact", **stored_shape(config.backbone)},
         "settings": asdict(config.settings),
         "training": finite(config.training),
     }

@@ -1,9 +1,9 @@
 """Shapes and settings of network and training; free of torch, so that ``--help`` is quick."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from .errors import InputError
 
@@ -35,6 +35,8 @@ class CompactConfig:
     history: int = 0
     """Earlier queries shown beside before and after: the first, and those 1, 2, 4, … before; tasks
     that end as they began need some (5 reach back 8 queries)."""
+    time_to_go: bool = False
+    """Tell the seconds until success too."""
 
     def __post_init__(self) -> None:
         """Refuse shapes that cannot be built."""
@@ -57,6 +59,8 @@ class HfConfig:
     history: int = 0
     """Earlier queries shown beside before and after: the first, and those 1, 2, 4, … before; tasks
     that end as they began need some (5 reach back 8 queries)."""
+    time_to_go: bool = False
+    """Tell the seconds until success too."""
     text_tokens: int = 64
     """Tokens of an instruction at most; what comes after is dropped."""
     learning_rate: float = 1e-4
@@ -80,6 +84,14 @@ class HfConfig:
             raise InputError(f"learning_rate must be positive, got {self.learning_rate}")
 
 
+def stored_shape(shape: CompactConfig | HfConfig) -> dict[str, Any]:
+    """Return the fields of a shape as they are stored: an optional head only where there is one."""
+    told = asdict(shape)
+    if not shape.time_to_go:
+        del told["time_to_go"]
+    return told
+
+
 @dataclass(frozen=True, kw_only=True)
 class LossWeights:
     """Weight of each term; all are means over the pairs whose target is known."""
@@ -92,6 +104,8 @@ class LossWeights:
     """Binary cross-entropy of success."""
     match: float = 1.0
     """Binary cross-entropy of match."""
+    time_to_go: float = 0.25
+    """Cross-entropy of the seconds until success, where the model tells them."""
 
 
 @dataclass(frozen=True, kw_only=True)

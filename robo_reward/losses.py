@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from .batch import PairBatch
-from .bins import expectation, two_hot
+from .bins import expectation, seconds_two_hot, two_hot
 from .config import LossWeights
 from .network import HOPS, Readout
 
@@ -19,8 +19,7 @@ def loss_terms(readout: Readout, batch: PairBatch) -> dict[str, Tensor]:
     targets = np.stack([getattr(batch, name) for name in HOPS], axis=1)
     known, values = _known(targets, device)
     logits = readout.hops[known]
-    cross = -(two_hot(values) * logits.log_softmax(-1)).sum(-1)
-    terms["bins"] = _mean(cross)
+    terms["bins"] = _mean(_cross(two_hot(values), logits))
     terms["value"] = _mean(
         functional.smooth_l1_loss(expectation(logits), values, beta=0.1, reduction="none")
     )
@@ -31,6 +30,9 @@ def loss_terms(readout: Readout, batch: PairBatch) -> dict[str, Tensor]:
                 getattr(readout, name)[known], values, reduction="none"
             )
         )
+    if readout.time_to_go is not None:
+        known, values = _known(batch.time_to_go, device)
+        terms["time_to_go"] = _mean(_cross(seconds_two_hot(values), readout.time_to_go[known]))
     return terms
 
 
@@ -44,6 +46,11 @@ def _known(targets: NDArray[np.float32], device: torch.device) -> tuple[Tensor, 
     values = torch.as_tensor(targets, device=device)
     known = ~values.isnan()
     return known, values[known]
+
+
+def _cross(targets: Tensor, logits: Tensor) -> Tensor:
+    """Return the cross-entropy (n,) of distributions given by logits (n, 51)."""
+    return -(targets * logits.log_softmax(-1)).sum(-1)
 
 
 def _mean(values: Tensor) -> Tensor:

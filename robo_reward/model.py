@@ -91,6 +91,7 @@ class Labels:
     match_prob: NDArray[np.float32]
     success: NDArray[np.bool_]
     valid: NDArray[np.bool_]
+    time_to_go: NDArray[np.float32]
     features: NDArray[np.float64]
     """(T, 5) what confidence is made of."""
 
@@ -115,6 +116,11 @@ class QueryModel:
     def remarks(self) -> list[str]:
         """Return what the user should know of the answers so far, in lines."""
         return []
+
+    @property
+    def further(self) -> tuple[str, ...]:
+        """Return the fields of a verdict that only some models fill, and this one does."""
+        return ()
 
     def begin(self, instruction: str, references: References) -> Session:
         """Return a new session; references may lack views or be empty.
@@ -242,6 +248,11 @@ class Model(QueryModel):
         reader = Reader(network, image_size=settings.image_size, history=settings.history)
         super().__init__(reader, settings, fingerprint=fingerprint)
         self.network = network
+
+    @property
+    def further(self) -> tuple[str, ...]:
+        """Return ``time_to_go`` if the network has a head for it."""
+        return ("time_to_go",) if self.network.time_head is not None else ()
 
 
 def _held(verdicts: list[Verdict], features: list[list[float]], query: NDArray[np.int64]) -> Labels:

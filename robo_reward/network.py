@@ -30,12 +30,14 @@ class Readout:
     """(B,) logits."""
     match: Tensor
     """(B,) logits."""
+    time_to_go: Tensor | None = None
+    """(B, 51) logits of the symlog seconds until success; None: the model does not tell."""
 
 
 class ProgressNetwork(nn.Module):
-    """Heads on the slots of a backbone: three hops, success and match."""
+    """Heads on the slots of a backbone: three hops, success, match, and maybe time to go."""
 
-    def __init__(self, backbone: nn.Module, width: int) -> None:
+    def __init__(self, backbone: nn.Module, width: int, *, time_to_go: bool = False) -> None:
         super().__init__()
         self.backbone = backbone
         self.hop_heads = nn.ModuleList(nn.Linear(width, BINS) for _ in HOPS)
@@ -43,6 +45,10 @@ class ProgressNetwork(nn.Module):
             _tilt(cast(nn.Linear, head))
         self.success_head = nn.Linear(width, 1)
         self.match_head = nn.Linear(width, 1)
+        self.time_head: nn.Linear | None = None
+        if time_to_go:  # made last: the other weights are those of a network without it
+            self.time_head = nn.Linear(width, BINS)
+            _tilt(self.time_head)
 
     @property
     def seam(self) -> Backbone:
@@ -67,10 +73,11 @@ class ProgressNetwork(nn.Module):
         self.load_state_dict({**self.frozen(), **state}, strict=True)
 
     def heads(self, slots: Tensor) -> Readout:
-        """Return the readout of slots (B, 5, D)."""
+        """Return the readout of slots (B, 5, D); time to go is read where ``hop_goal`` is."""
         hops = [head(slots[:, i]) for i, head in enumerate(self.hop_heads)]
         success, match = self.success_head(slots[:, 3]), self.match_head(slots[:, 4])
-        return Readout(torch.stack(hops, dim=1), success.squeeze(-1), match.squeeze(-1))
+        seconds = None if self.time_head is None else self.time_head(slots[:, 2])
+        return Readout(torch.stack(hops, dim=1), success.squeeze(-1), match.squeeze(-1), seconds)
 
     def forward(self, batch: PairBatch, images: Tensor) -> Readout:
         """Return the readout of every pair; ``images`` are the batch's, maybe augmented.

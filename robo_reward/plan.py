@@ -4,6 +4,7 @@ A plan is drawn first, without a pixel; then its frames are read and packed. Det
 the plan of a step depends on the goals, the configuration and the generator alone.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Protocol
@@ -17,7 +18,7 @@ from .errors import InputError
 from .goals import Goal
 from .history import remembered
 from .sampling import sample_frames, sample_pairs
-from .targets import hop
+from .targets import hop, time_to_go
 
 type Ints = NDArray[np.int64]
 type Key = tuple[int, int]
@@ -81,6 +82,8 @@ class Known:
     """Number of its dataset: references never come from another one."""
     chance: float = 1.0
     """How likely it is drawn, beside others."""
+    fps: float = math.nan
+    """Frames per second; NaN: nothing is learnt of seconds."""
 
 
 class FrameReader(Protocol):
@@ -103,7 +106,8 @@ class Plan:
     goal: list[int] = field(default_factory=list)
     visible: list[NDArray[np.bool_]] = field(default_factory=list)
     pairs: list[tuple[int, int, int, list[int]]] = field(default_factory=list)
-    targets: list[tuple[float, float, float, float, float]] = field(default_factory=list)
+    targets: list[tuple[float, ...]] = field(default_factory=list)
+    """A pair's `hop_previous` … `time_to_go`, in the order of `PairBatch`."""
 
     def frame(self, key: Key | None) -> int:
         """Return the number of a frame in this step, adding it if it is new; −1 for None."""
@@ -184,6 +188,7 @@ class PairSampler:
             progress, frames.astype(np.float64), self.config.pairs, facts.period, rng
         )
         hops = np.where(before == after, 0.0, hop(progress[before], progress[after]))
+        seconds = time_to_go(goal.success, facts.fps)
         for p, q, step in zip(frames[before], frames[after], hops, strict=True):
             slots = remembered(
                 frames[:0] if forgets else frames,
@@ -198,7 +203,8 @@ class PairSampler:
             phi, success = float(goal.progress[q]), float(goal.success[q])
             from_start = phi if start is not None else np.nan
             from_goal = phi - 1.0 if shown is not None else np.nan
-            plan.targets.append((float(step), from_start, from_goal, success, goal.match))
+            left = float(seconds[q])
+            plan.targets.append((float(step), from_start, from_goal, success, goal.match, left))
 
     def _draw_goal(self, episode: int, rng: np.random.Generator) -> tuple[Goal, str]:
         """Return the goal to judge by, and the text of the goal that the pictures show."""
@@ -278,6 +284,7 @@ def pack(plan: Plan, reader: FrameReader, views: tuple[str, ...]) -> PairBatch:
         hop_goal=columns[2],
         success=columns[3],
         match=columns[4],
+        time_to_go=columns[5],
     )
 
 

@@ -1,5 +1,6 @@
 """The seams: what a backbone and a progress model must offer, and what passes between them."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
@@ -49,6 +50,8 @@ class Verdict:
     valid: bool
     """False where the behaviour does not match the instruction, or there is no answer: Φ is then
     not to be used."""
+    time_to_go: float = math.nan
+    """Seconds until success, as this query alone tells them; NaN from a model that does not."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .bins import expectation, spread
+from .bins import expectation, expected_seconds, spread
 from .errors import InputError
 from .history import recalled
 from .images import checked, pixel_hash, resize
@@ -168,6 +168,9 @@ def _readings(readout: Readout, queries: Sequence[Query]) -> list[Reading]:
     values, spreads = expectation(hops).numpy(), spread(hops).numpy()
     success = readout.success.double().sigmoid().cpu().numpy()
     match = readout.match.double().sigmoid().cpu().numpy()
+    seconds = [math.nan] * len(queries)
+    if readout.time_to_go is not None:
+        seconds = expected_seconds(readout.time_to_go.double().cpu()).tolist()
     readings = []
     for i, query in enumerate(queries):
         start = 0.0 if query.start.tokens else math.nan
@@ -182,6 +185,7 @@ def _readings(readout: Readout, queries: Sequence[Query]) -> list[Reading]:
                 spread_goal=float(spreads[i, 2]) + goal,
                 success=float(success[i]),
                 match=float(match[i]),
+                time_to_go=seconds[i],
             )
         )
     return readings

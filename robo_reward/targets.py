@@ -110,6 +110,27 @@ def apply_hop(progress: ArrayLike, hops: ArrayLike) -> Floats:
     return after
 
 
+def time_to_go(success: ArrayLike, fps: float) -> Floats:
+    """Return the seconds from each frame until the task is done, 0 where it is.
+
+    Args:
+        success: (T,) 1 where the task is done, 0 where not, NaN where nobody knows.
+        fps: Frames per second.
+
+    Returns:
+        (T,), NaN where no success lies ahead; NaN throughout where success is unknown anywhere:
+        its moment is then unknown too.
+    """
+    done = np.asarray(success, dtype=np.float64)
+    frames = np.arange(len(done), dtype=np.float64)
+    if np.isnan(done).any():
+        return np.full(len(done), np.nan)
+    ahead = np.where(done > 0.5, frames, np.inf)
+    following = np.minimum.accumulate(ahead[::-1])[::-1]
+    seconds: Floats = (np.where(np.isinf(following), np.nan, following) - frames) / fps
+    return seconds
+
+
 def unannotated_success(length: int) -> Floats:
     """Return per-frame success of a successful episode whose moment of success is unknown.
 

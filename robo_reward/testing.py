@@ -135,6 +135,7 @@ def _check_ranges(verdict: Verdict) -> None:
     for name in ("progress", "incremental"):
         value = getattr(verdict, name)
         assert 0.0 <= value <= 1.0, f"{name} must lie in [0, 1], got {value}"
+    assert not verdict.time_to_go < 0.0, f"time_to_go is {verdict.time_to_go}, before now"
     for name in ("forward", "backward", "confidence", "lower", "success_prob", "match_prob"):
         value = getattr(verdict, name)
         assert np.isnan(value) or 0.0 <= value <= 1.0, f"{name} must lie in [0, 1] or be NaN"

@@ -30,6 +30,8 @@ class Reading:
     """Probability."""
     progress: float = math.nan
     """Φ where it is said outright: ``hop_previous`` is then what leads there."""
+    time_to_go: float = math.nan
+    """Seconds until success; NaN from a model that does not tell."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +97,7 @@ class Tracker:
             match_prob=reading.match,
             success=success >= settings.success_threshold,
             valid=not match < settings.match_threshold,
+            time_to_go=reading.time_to_go,
         )
 
     def _silent(self, reading: Reading) -> Verdict:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .batch import PairBatch
-from .config import TrainingConfig
+from .config import LossWeights, TrainingConfig
 from .errors import CheckpointError, InputError
 from .files import write_atomically
 from .losses import loss_terms, total
@@ -142,6 +142,8 @@ class Trainer:
         try:
             with safe_open(path, framework="pt") as file:
                 told = json.loads(file.metadata()["state"])
+                weights = told["config"]["loss"]  # a state may be older than one of them
+                told["config"]["loss"] = asdict(LossWeights()) | weights
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"{path} cannot be resumed ({error}); start afresh") from error

@@ -1,11 +1,24 @@
 """Two-hot distributions: weights, expectation and spread by hand."""
 
+import math
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from robo_reward.bins import BINS, centres, expectation, spread, two_hot
+from robo_reward.bins import (
+    BINS,
+    MOST_S,
+    centres,
+    expectation,
+    expected_seconds,
+    seconds_two_hot,
+    spread,
+    symexp,
+    symlog,
+    two_hot,
+)
 
 
 def logits(probs: torch.Tensor) -> torch.Tensor:
@@ -64,3 +77,29 @@ def test_the_centres_run_from_minus_one_to_one() -> None:
 def test_shapes_are_kept() -> None:
     assert two_hot(torch.zeros(2, 3)).shape == (2, 3, BINS)
     assert expectation(torch.zeros(2, 3, BINS)).shape == (2, 3)
+
+
+def test_symlog_and_symexp_by_hand() -> None:
+    values = torch.tensor([0.0, math.e - 1.0, -(math.e**2 - 1.0)], dtype=torch.float64)
+    assert symlog(values).tolist() == pytest.approx([0.0, 1.0, -2.0])
+    assert symexp(torch.tensor([0.0, 1.0, -2.0])).tolist() == pytest.approx(values.tolist())
+
+
+def test_seconds_lie_between_bins_that_are_even_in_symlog() -> None:
+    # 51 bins from 0 to ln 1001, so bin 10 is at 1001^.2 − 1 s; halfway in symlog is the middle
+    third, fourth = 1001**0.2 - 1.0, 1001**0.22 - 1.0
+    halfway = math.sqrt((third + 1.0) * (fourth + 1.0)) - 1.0
+    weights = seconds_two_hot(torch.tensor([0.0, third, halfway, 5e4], dtype=torch.float64))
+    assert weights[0, 0] == 1
+    assert weights[1, 10].item() == pytest.approx(1.0)
+    assert weights[2, 10:12].tolist() == pytest.approx([0.5, 0.5])
+    assert weights[3, BINS - 1].item() == pytest.approx(1.0)
+    told = expected_seconds(logits(weights))
+    assert told.tolist() == pytest.approx([0.0, third, halfway, MOST_S])
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.floats(0, MOST_S))
+def test_a_head_that_is_certain_of_seconds_tells_them(seconds: float) -> None:
+    told = seconds_two_hot(torch.tensor([seconds], dtype=torch.float64))
+    assert expected_seconds(logits(told)).item() == pytest.approx(seconds, rel=1e-9, abs=1e-9)

@@ -65,6 +65,7 @@ def batch(seed: int, frames: int = 12, pairs: int = 16) -> PairBatch:
         hop_goal=progress[after].astype(np.float32) - 1.0,
         success=(progress[after] > 0.95).astype(np.float32),
         match=np.full(pairs, np.nan, np.float32),
+        time_to_go=np.full(pairs, np.nan, np.float32),
     )
 
 

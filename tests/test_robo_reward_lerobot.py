@@ -251,6 +251,8 @@ def test_pairs_carry_the_truth_of_the_frames_they_show(tiny_dataset: Path) -> No
         assert pairs.hop_goal[i] == pytest.approx(phi - 1.0)
         assert pairs.success[i] == float(phi == 1.0)
         assert pairs.match[i] == 1.0
+        left = max(0.9 - q / 10, 0.0) if episode == 0 else np.nan
+        assert pairs.time_to_go[i] == pytest.approx(left, nan_ok=True)
     for prefix in range(len(pairs.instructions)):
         assert seen(pairs, pairs.start[prefix])[1] == 0
         assert seen(pairs, pairs.goal[prefix]) == (0, 11)  # the one success in the batch

@@ -8,7 +8,7 @@ import pytest
 import tiny
 import torch
 
-from robo_reward.bins import BINS, two_hot
+from robo_reward.bins import BINS, seconds_two_hot, two_hot
 from robo_reward.config import LossWeights
 from robo_reward.losses import loss_terms, total
 from robo_reward.network import Readout
@@ -86,3 +86,22 @@ def test_the_total_weighs_the_terms() -> None:
     parts = {name: torch.tensor(1.0) for name in ("bins", "value", "success", "match")}
     weights = LossWeights(bins=1.0, value=2.0, success=4.0, match=8.0)
     assert float(total(parts, weights)) == 15.0
+
+
+def test_seconds_are_asked_for_where_they_are_known_and_the_model_tells_them() -> None:
+    plain = readout([[0.0, 0.4, -0.6]] * 3, [0.0] * 3, [0.0] * 3)
+    asked = replace(
+        targets([[0.5, 0.4, -0.56]] * 3, [1.0] * 3, [1.0] * 3),  # type: ignore[type-var]
+        time_to_go=np.array([2.0, NOTHING, 30.0], np.float32),
+    )
+    assert "time_to_go" not in terms(plain, asked)
+    sure = seconds_two_hot(torch.tensor([2.0, 7.0, 30.0])).clamp_min(1e-12).log()
+    told = terms(replace(plain, time_to_go=torch.stack([sure[0], sure[1], sure[2] * 0])), asked)
+    own = -(sure[0].exp() * sure[0]).sum().item()  # the entropy of the target, and ln 51
+    assert told["time_to_go"] == pytest.approx((own + math.log(BINS)) / 2, rel=1e-5)
+    assert {name: told[name] for name in terms(plain, asked)} == terms(plain, asked)
+
+
+def test_the_weight_of_seconds_is_beside_the_others() -> None:
+    told = {"bins": torch.tensor(1.0), "time_to_go": torch.tensor(4.0)}
+    assert float(total(told, LossWeights(bins=2.0, time_to_go=0.5))) == 4.0

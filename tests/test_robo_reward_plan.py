@@ -10,7 +10,7 @@ from robo_reward.errors import InputError
 from robo_reward.goals import Goal
 from robo_reward.plan import Key, Known, PairSampler, Plan, SamplingConfig, pack
 
-LENGTH, PERIOD = 41, 4
+LENGTH, PERIOD, FPS = 41, 4, 5.0
 RAMP = np.linspace(0.0, 1.0, LENGTH)
 SLOW = RAMP / 4
 CALM = {
@@ -40,7 +40,7 @@ def sampler(
     config = SamplingConfig(**(sizes | CALM | changes))
     both = np.ones(2, np.bool_)
     known = {
-        number: Known(goals=several, usable=frames[number], period=PERIOD, present=both)
+        number: Known(goals=several, usable=frames[number], period=PERIOD, present=both, fps=FPS)
         for number, several in goals.items()
     }
     return PairSampler(known, config, history=history)
@@ -84,7 +84,7 @@ def test_targets_are_the_hops_between_the_true_progresses() -> None:
         for (_, before, after, _), target in zip(plan.pairs, plan.targets, strict=True):
             p, q = (RAMP[(name[number] or (0, 0))[1]] for number in (before, after))
             moved = 0.0 if p == q else (q - p) / (1 - p) if q > p else (q - p) / p
-            assert target == pytest.approx((moved, q, q - 1, float(q >= 1), 1.0))
+            assert target[:5] == pytest.approx((moved, q, q - 1, float(q >= 1), 1.0))
 
 
 def test_references_are_the_start_and_one_of_the_last_done_frames() -> None:
@@ -177,7 +177,7 @@ def test_another_goal_of_the_scene_is_judged_by_its_own_truth() -> None:
         assert plan.instructions == [("button", "bin")[episode] for episode in own]
         for (_, _, after, _), target in zip(plan.pairs, plan.targets, strict=True):
             q = SLOW[(keys(plan)[after] or (0, 0))[1]]
-            assert target[1:] == pytest.approx((q, q - 1, 0.0, 0.0))
+            assert target[1:5] == pytest.approx((q, q - 1, 0.0, 0.0))
 
 
 def test_contradicting_pictures_show_another_goal_and_the_words_decide() -> None:
@@ -275,3 +275,12 @@ def test_packed_frames_show_their_own_images_in_the_order_of_the_views() -> None
                 assert batch.jitter[image] == 2 * episode + view
     assert batch.before.tolist() == [before for _, before, _, _ in plan.pairs]
     assert batch.hop_goal == pytest.approx([target[2] for target in plan.targets])
+
+
+def test_seconds_are_told_to_pairs_of_successes_alone() -> None:
+    drawn = sampler({0: (goal("bin"),), 1: (goal("bin", SLOW, match=1.0),)})
+    for plan in plans(drawn, 3):
+        for (_, _, after, _), target in zip(plan.pairs, plan.targets, strict=True):
+            episode, frame = keys(plan)[after] or (-1, 0)
+            left = (int(np.argmax(RAMP >= 1)) - frame) / FPS if episode == 0 else np.nan
+            assert target[5] == pytest.approx(max(left, 0.0) if episode == 0 else left, nan_ok=True)

@@ -11,6 +11,7 @@ from robo_reward.targets import (
     hop,
     keyframe_progress,
     time_progress,
+    time_to_go,
     unannotated_success,
 )
 
@@ -136,3 +137,17 @@ def test_success_without_annotation_leaves_out_what_nobody_knows() -> None:
     assert np.all(success[:16] == 0)
     assert np.all(np.isnan(success[16:19]))
     assert np.all(success[19:] == 1)
+
+
+def test_seconds_until_success_by_hand() -> None:
+    assert time_to_go([0, 0, 0, 1, 1], 10.0).tolist() == pytest.approx([0.3, 0.2, 0.1, 0, 0])
+
+
+def test_work_that_is_undone_has_to_be_done_again() -> None:
+    told = time_to_go([0, 1, 0, 0, 1, 0], 2.0)
+    assert told.tolist() == pytest.approx([0.5, 0, 1.0, 0.5, 0, np.nan], nan_ok=True)
+
+
+@pytest.mark.parametrize("success", [[0, 0, 0], [0, np.nan, 1], [np.nan] * 3])
+def test_no_seconds_are_told_without_a_success_or_its_moment(success: list[float]) -> None:
+    assert np.isnan(time_to_go(success, 10.0)).tolist() == [True] * 3

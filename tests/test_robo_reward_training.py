@@ -112,7 +112,7 @@ def test_a_loss_that_is_not_finite_is_refused_and_the_weights_stay() -> None:
 
 def test_a_batch_without_any_known_target_can_be_stepped_on() -> None:
     nothing = np.full(10, np.nan, np.float32)
-    names = ("hop_previous", "hop_start", "hop_goal", "success", "match")
+    names = ("hop_previous", "hop_start", "hop_goal", "success", "match", "time_to_go")
     made = trainer()
     terms = made.step(replace(tiny.batch(), **dict.fromkeys(names, nothing)))
     assert terms["loss"] == 0.0

@@ -84,12 +84,13 @@ def batch(seed: int = 0, history: int = 0, pairs: int = 10) -> PairBatch:
         hop_goal=progress - 1.0,
         success=np.round(targets(0.0)),
         match=np.round(targets(0.0)),
+        time_to_go=np.abs(targets(-1.0)),
     )
 
 
 def part(whole: PairBatch, pairs: list[int]) -> PairBatch:
     """Return a batch of some pairs of another."""
-    columns = ("prefix", "before", "after", "history", "success", "match")
+    columns = ("prefix", "before", "after", "history", "success", "match", "time_to_go")
     hops = ("hop_previous", "hop_start", "hop_goal")
     return replace(whole, **{name: getattr(whole, name)[pairs] for name in (*columns, *hops)})
 

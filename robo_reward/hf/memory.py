@@ -195,7 +195,8 @@ def weigh(architecture: dict[str, Any], config: HfConfig) -> Weights:
         model = AutoModelForImageTextToText.from_config(made).model
         prepare(model, family, config)
         width = architecture["text_config"]["hidden_size"]
-        heads = ProgressNetwork(torch.nn.LayerNorm(width), width)
+        blank = torch.nn.LayerNorm(width)
+        heads = ProgressNetwork(blank, width, time_to_go=config.time_to_go)
     base, ours = Weights.of(model), Weights.of(heads)
     return Weights(
         frozen=base.frozen,

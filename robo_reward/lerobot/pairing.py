@@ -69,6 +69,7 @@ def pair_batch(
             usable=np.array(sorted(places), dtype=np.int64),
             period=period,
             present=shown.present(episode),
+            fps=table.fps[episode],
         )
         for episode, places in shown.where.items()
     }

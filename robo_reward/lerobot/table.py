@@ -25,9 +25,11 @@ class GoalTable:
         """Work out the goals of episodes, by their ``episode_index``."""
         self.goals: dict[int, tuple[Goal, ...]] = {}
         self.first_rows: dict[int, int] = {}
+        self.fps: dict[int, float] = {}
         for number, known in episodes.items():
             self.goals[number] = episode_goals(known)
             self.first_rows[number] = known.first_row
+            self.fps[number] = known.fps
 
     def frames(self, episodes: Ints, index: Ints, before: int) -> Ints:
         """Return (B, 4) frame numbers: first, ``before`` frames earlier, now and last.
