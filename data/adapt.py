@@ -111,6 +111,7 @@ class Adapt:
             seed=self.seed,
             validation=self.validation,
             query_period=config.settings.query_period_s,
+            view_disagreement=config.settings.view_disagreement,
             evaluate_every=self.steps,
             cache=self.cache,
             cache_gb=self.cache_gb,

@@ -5,7 +5,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from robo_reward.config import CompactConfig, HfConfig, stored_shape
+from robo_reward.config import CompactConfig, HfConfig, stored
 from robo_reward.errors import CheckpointError, InputError, OutputError
 
 from .places import try_out
@@ -98,7 +98,7 @@ def identity(command: "Train", dataset: "EpisodeDataset") -> dict[str, Any]:
         "weights": list(command.weights),
         "start": command.start and read_config(resolve(command.start))["weights_sha256"],
         "sampling": asdict(command.sampling),
-        "shape": stored_shape(command.shape),
+        "shape": stored(command.shape),
     }
 
 

@@ -42,6 +42,9 @@ class Train:
     datasets are numbered one after another."""
     query_period: float = 0.4
     """Seconds between the frames that the model is asked about."""
+    view_disagreement: bool = False
+    """Let confidence look at how far progress moves when a view is left out: judging then takes
+    a pass more for each view."""
     budget: Budget = "stepwise"
     """How annotated subtasks share the whole: equally, or by their length within bounds."""
     unannotated: Unannotated = "segments"

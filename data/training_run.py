@@ -65,6 +65,7 @@ class TrainingRun:
             image_size=command.shape.image_size,
             history=command.shape.history,
             query_period_s=command.query_period,
+            view_disagreement=command.view_disagreement,
         )
         self._filled = False
         self._check_learnable()

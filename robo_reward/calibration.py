@@ -26,7 +26,8 @@ KEPT = 0.995
 COVERED = 0.9
 """Share of episodes, and of the queries of each, in which the lower bound is to hold."""
 FEATURES = 5
-"""Numbers that confidence is made of: w, |Φ_F − Φ_B| and three spreads.
+"""Numbers that confidence is made of: w, |Φ_F − Φ_B| and three spreads; one more, how far Φ moves
+when a view is left out, where the model tries that.
 
 Without one absolute anchor the other's spread stands in; without both NaN, which reads as 0.
 """
@@ -38,15 +39,18 @@ class Calibration:
 
     bias: float
     slopes: tuple[float, ...]
-    """One a feature: w, |Φ_F − Φ_B|, spread of the three hop heads."""
+    """One a feature: w, |Φ_F − Φ_B|, spread of the three hop heads, maybe view disagreement."""
 
     def __post_init__(self) -> None:
         """Check the number of slopes."""
-        if len(self.slopes) != FEATURES:
-            raise InputError(f"a calibration has {FEATURES} slopes, got {len(self.slopes)}")
+        if len(self.slopes) not in (FEATURES, FEATURES + 1):
+            raise InputError(
+                f"a calibration has {FEATURES} slopes, or {FEATURES + 1} with view disagreement, "
+                f"got {len(self.slopes)}"
+            )
 
     def confidence(self, features: Floats) -> Floats:
-        """Return probabilities (n,) for features (n, 5); NaN features count as 0."""
+        """Return probabilities (n,) for features (n, slopes); NaN features count as 0."""
         logits = np.nan_to_num(features) @ np.array(self.slopes) + self.bias
         result: Floats = 1.0 / (1.0 + np.exp(-np.clip(logits, -30, 30)))
         return result
@@ -56,7 +60,7 @@ def fit_calibration(features: Floats, errors: Floats) -> Calibration:
     """Return the calibration fitted to queries of known |Φ − truth|: ridge logistic regression.
 
     Args:
-        features: (n, 5).
+        features: (n, 5), or (n, 6) with view disagreement.
         errors: (n,) |Φ − truth|.
 
     Raises:

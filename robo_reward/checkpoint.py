@@ -7,7 +7,7 @@ another format is refused. Never pickle.
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,8 @@ from typing import Any
 from .calibration import Calibration
 from .card import CARD, model_card
 from .compact import Compact
-from .config import CompactConfig, HfConfig, stored_shape
+from .config import CompactConfig, HfConfig
+from .config import stored as stored_fields
 from .errors import CheckpointError, RoboRewardError
 from .files import finite, write_atomically
 from .images import PREPROCESSING
@@ -70,8 +71,8 @@ def save(directory: Path, network: ProgressNetwork, config: ModelConfig) -> str:
         "code_version": version("robo-reward"),
         "preprocessing": PREPROCESSING,
         "weights_sha256": digest,
-        "backbone": {"type": "compact", **stored_shape(config.backbone)},
-        "settings": asdict(config.settings),
+        "backbone": {"type": "compact", **stored_fields(config.backbone)},
+        "settings": stored_fields(config.settings),
         "training": finite(config.training),
     }
     if isinstance(config.backbone, HfConfig):

@@ -84,12 +84,16 @@ class HfConfig:
             raise InputError(f"learning_rate must be positive, got {self.learning_rate}")
 
 
-def stored_shape(shape: CompactConfig | HfConfig) -> dict[str, Any]:
-    """Return the fields of a shape as they are stored: an optional head only where there is one."""
-    told = asdict(shape)
-    if not shape.time_to_go:
-        del told["time_to_go"]
-    return told
+_LATER = ("time_to_go", "view_disagreement")
+
+
+def stored(settings: Any) -> dict[str, Any]:
+    """Return the fields of a configuration as they are stored.
+
+    Options that came later are left out where they are off: without them a checkpoint is to the
+    byte what it was before there were any.
+    """
+    return {name: value for name, value in asdict(settings).items() if value or name not in _LATER}
 
 
 @dataclass(frozen=True, kw_only=True)

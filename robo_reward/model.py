@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .calibration import FEATURES
 from .errors import InputError
 from .history import kept
 from .network import ProgressNetwork
@@ -40,6 +41,8 @@ class ModelSettings:
     """Earlier queries shown with each."""
     query_period_s: float = 0.4
     """Seconds between queries."""
+    view_disagreement: bool = False
+    """Whether confidence also looks at how far Φ moves when a view is left out."""
     tracker: TrackerSettings = field(default_factory=TrackerSettings)
     """From readings to verdicts."""
 
@@ -47,6 +50,12 @@ class ModelSettings:
         """Refuse a period that is no time."""
         if not 0.0 < self.query_period_s < math.inf:
             raise InputError(f"query_period_s must be positive, got {self.query_period_s}")
+        fitted = self.tracker.calibration
+        if fitted and len(fitted.slopes) != FEATURES + self.view_disagreement:
+            raise InputError(
+                f"confidence was calibrated with {len(fitted.slopes)} features, and "
+                f"view_disagreement is {self.view_disagreement}; copy the model again"
+            )
 
 
 @dataclass(kw_only=True)
@@ -92,8 +101,9 @@ class Labels:
     success: NDArray[np.bool_]
     valid: NDArray[np.bool_]
     time_to_go: NDArray[np.float32]
+    view_disagreement: NDArray[np.float32]
     features: NDArray[np.float64]
-    """(T, 5) what confidence is made of."""
+    """(T, 5 or 6) what confidence is made of."""
 
 
 class QueryModel:
@@ -245,14 +255,23 @@ class Model(QueryModel):
         """
         if settings.image_size is None:
             raise InputError("a network judges images of one size; give settings.image_size")
-        reader = Reader(network, image_size=settings.image_size, history=settings.history)
+        reader = Reader(
+            network,
+            image_size=settings.image_size,
+            history=settings.history,
+            compare_views=settings.view_disagreement,
+        )
         super().__init__(reader, settings, fingerprint=fingerprint)
         self.network = network
 
     @property
     def further(self) -> tuple[str, ...]:
-        """Return ``time_to_go`` if the network has a head for it."""
-        return ("time_to_go",) if self.network.time_head is not None else ()
+        """Return the fields of a verdict that only some models fill, and this one does."""
+        filled = {
+            "time_to_go": self.network.time_head is not None,
+            "view_disagreement": self.settings.view_disagreement,
+        }
+        return tuple(name for name, there in filled.items() if there)
 
 
 def _held(verdicts: list[Verdict], features: list[list[float]], query: NDArray[np.int64]) -> Labels:

@@ -52,6 +52,8 @@ class Verdict:
     not to be used."""
     time_to_go: float = math.nan
     """Seconds until success, as this query alone tells them; NaN from a model that does not."""
+    view_disagreement: float = math.nan
+    """How far Φ moves when a view is left out; NaN from a model that does not try."""
 
 
 @dataclass(frozen=True, kw_only=True)

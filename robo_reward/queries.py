@@ -17,6 +17,11 @@ class Seen:
     keys: tuple[tuple[str, str], ...] = ()
     """(view name, hash of its pixels), sorted."""
 
+    def without(self, view: str) -> "Seen":
+        """Return the frame as if this view were missing."""
+        tokens = {name: token for name, token in self.tokens.items() if name != view}
+        return Seen(tokens, tuple(key for key in self.keys if key[0] != view))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Query:
@@ -29,6 +34,16 @@ class Query:
     """Frames of the queries before, latest last, or what `history.kept` leaves of them; empty at
     the first."""
     frame: Seen
+
+    def without(self, view: str) -> "Query":
+        """Return the question as if this view were missing everywhere."""
+        return Query(
+            instruction=self.instruction,
+            start=self.start.without(view),
+            goal=self.goal.without(view),
+            past=tuple(seen.without(view) for seen in self.past),
+            frame=self.frame.without(view),
+        )
 
 
 class QueryReader(Protocol):

@@ -3,7 +3,7 @@
 import math
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from .images import checked, pixel_hash, resize
 from .network import ProgressNetwork, Readout
 from .protocols import Panel, Views
 from .queries import Query, Seen
-from .tracker import Reading
+from .tracker import Reading, anchored
 
 _FEATURES_KEPT = 4096
 _FEATURE_BYTES = 2 << 30
@@ -29,9 +29,25 @@ _PREFIX_BYTES = 4 << 30
 class Reader:
     """The network with its caches of view features and of prefixes."""
 
-    def __init__(self, network: ProgressNetwork, *, image_size: int, history: int) -> None:
+    def __init__(
+        self,
+        network: ProgressNetwork,
+        *,
+        image_size: int,
+        history: int,
+        compare_views: bool = False,
+    ) -> None:
+        """Put a network into evaluation mode.
+
+        Args:
+            network: What is asked.
+            image_size: Side that views are resized to, in pixels.
+            history: Earlier queries shown with each.
+            compare_views: Ask again without each view, and tell how far Φ moves.
+        """
         self.network = network.eval()
         self.image_size, self.history = image_size, history
+        self.compare_views = compare_views
         self._most: int | None = None  # queries in a pass, once more have been too many
         self._features: OrderedDict[str, Tensor] = OrderedDict()
         self._prefixes: OrderedDict[Any, Any] = OrderedDict()
@@ -84,8 +100,30 @@ class Reader:
         readings: dict[int, Reading] = {}
         for names, members in groups.items():
             asked = [queries[i] for i in members]
-            readings.update(zip(members, self._passes(names, asked), strict=True))
+            told = self._passes(names, asked)
+            if self.compare_views:
+                told = self._compared(names, asked, told)
+            readings.update(zip(members, told, strict=True))
         return [readings[i] for i in range(len(queries))]
+
+    def _compared(
+        self, names: tuple[str, ...], queries: Sequence[Query], readings: Sequence[Reading]
+    ) -> list[Reading]:
+        """Return the readings with their view disagreement: one pass more for each view.
+
+        It is the root mean square, over the views that a frame shows, of how far Φ̄ moves when
+        that view is masked in references and frames alike; 0 where there is one view alone.
+        """
+        moves: list[list[float]] = [[] for _ in queries]
+        for name in names:
+            rows = [i for i, query in enumerate(queries) if _spares(query, name)]
+            less = self._passes(names, [queries[i].without(name) for i in rows]) if rows else []
+            for i, reading in zip(rows, less, strict=True):
+                moves[i].append(anchored(reading) - anchored(readings[i]))
+        return [
+            replace(reading, view_disagreement=_root_mean_square(moved))
+            for reading, moved in zip(readings, moves, strict=True)
+        ]
 
     def _passes(self, names: tuple[str, ...], queries: Sequence[Query]) -> list[Reading]:
         if len(queries) <= (self._most or len(queries)):
@@ -152,6 +190,17 @@ class Reader:
         shape = (1, self.image_size, self.image_size, 3)
         blank = torch.zeros(shape, dtype=torch.uint8, device=self.device)
         return self.network.seam.encode(blank)[0]
+
+
+def _spares(query: Query, view: str) -> bool:
+    """Return whether a frame shows this view and another one."""
+    return view in query.frame.tokens and len(query.frame.tokens) > 1
+
+
+def _root_mean_square(moves: Sequence[float]) -> float:
+    """Return √(mean of squares), of what is known; 0 of nothing."""
+    known = [move * move for move in moves if not math.isnan(move)]
+    return math.sqrt(sum(known) / len(known)) if known else 0.0
 
 
 def _bytes(value: Any) -> int:

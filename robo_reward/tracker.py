@@ -32,6 +32,8 @@ class Reading:
     """Φ where it is said outright: ``hop_previous`` is then what leads there."""
     time_to_go: float = math.nan
     """Seconds until success; NaN from a model that does not tell."""
+    view_disagreement: float | None = None
+    """How far Φ moves when a view is left out; None where that was not tried."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +100,7 @@ class Tracker:
             success=success >= settings.success_threshold,
             valid=not match < settings.match_threshold,
             time_to_go=reading.time_to_go,
+            view_disagreement=_number(reading.view_disagreement),
         )
 
     def _silent(self, reading: Reading) -> Verdict:
@@ -144,4 +147,20 @@ def _features(reading: Reading, now: Anchors, weight: float) -> list[float]:
         gap = goal = start
     elif math.isnan(now.forward):
         gap = start = goal
-    return [weight, gap, reading.spread_previous, start, goal]
+    views = [] if reading.view_disagreement is None else [reading.view_disagreement]
+    return [weight, gap, reading.spread_previous, start, goal, *views]
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
+def anchored(reading: Reading) -> float:
+    """Return Φ̄ = (Φ_F + Φ_B) / 2, the one whose anchor is there, or NaN without any.
+
+    This is what fusion says at an episode's first query (`robo_reward.progress.fuse_step`).
+    """
+    forward = float(forward_progress(reading.hop_start))
+    backward = float(backward_progress(reading.hop_goal))
+    known = [phi for phi in (forward, backward) if not math.isnan(phi)]
+    return sum(known) / len(known) if known else math.nan

@@ -39,7 +39,8 @@ def labels(rows: int, **columns: Any) -> Labels:
     names = ("progress", "forward", "backward", "incremental")
     plain = {name: np.zeros(rows, np.float32) for name in names}
     plain |= {name: np.zeros(rows, np.float32) for name in ("confidence", "lower", "success_prob")}
-    plain["time_to_go"] = np.full(rows, NAN, np.float32)
+    further = ("time_to_go", "view_disagreement")
+    plain |= {name: np.full(rows, NAN, np.float32) for name in further}
     plain |= {"match_prob": np.ones(rows, np.float32), "features": np.zeros((rows, 5))}
     plain |= {name: np.ones(rows, np.bool_) for name in ("success", "valid")}
     return Labels(**(plain | {name: np.asarray(values) for name, values in columns.items()}))

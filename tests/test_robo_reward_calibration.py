@@ -31,7 +31,7 @@ def test_huge_features_stay_probabilities() -> None:
 
 
 def test_a_calibration_needs_one_slope_a_feature() -> None:
-    with pytest.raises(InputError, match="5 slopes, got 1"):
+    with pytest.raises(InputError, match="5 slopes, or 6 with view disagreement, got 1"):
         Calibration(bias=0.0, slopes=(1.0,))
 
 

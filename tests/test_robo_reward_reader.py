@@ -32,6 +32,9 @@ def gap(one: Reading, two: Reading) -> float:
     gaps = []
     for name, value in vars(one).items():
         other = getattr(two, name)
+        if value is None:
+            assert other is None, name
+            continue
         assert math.isnan(value) == math.isnan(other), name
         gaps.append(0.0 if math.isnan(value) else abs(value - other))
     return max(gaps)

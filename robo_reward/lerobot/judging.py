@@ -1,6 +1,5 @@
 """The network's verdict on the items of a LeRobot batch, one at a time and without memory."""
 
-import math
 from collections.abc import Mapping, Sequence
 from itertools import batched
 
@@ -9,11 +8,10 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..network import ProgressNetwork
-from ..progress import backward_progress, forward_progress
 from ..protocols import References
 from ..queries import Query, Seen
 from ..reader import Reader
-from ..tracker import Reading
+from ..tracker import anchored
 
 type Images = NDArray[np.uint8]
 
@@ -66,14 +64,3 @@ def judge(
             )
         )
     return [anchored(reading) for reading in reader.read(queries)]
-
-
-def anchored(reading: Reading) -> float:
-    """Return Φ̄ = (Φ_F + Φ_B) / 2, the one whose anchor is there, or NaN without any.
-
-    This is what fusion says at an episode's first query (`robo_reward.progress.fuse_step`).
-    """
-    forward = float(forward_progress(reading.hop_start))
-    backward = float(backward_progress(reading.hop_goal))
-    known = [phi for phi in (forward, backward) if not math.isnan(phi)]
-    return sum(known) / len(known) if known else math.nan
