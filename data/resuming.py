@@ -1,12 +1,14 @@
 """Whether a training run may write where it is told to, and whether it may go on there."""
 
 import json
+import math
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from robo_reward.config import CompactConfig, HfConfig, stored
 from robo_reward.errors import CheckpointError, InputError, OutputError
+from robo_reward.processes import Processes
 
 from .places import try_out
 
@@ -53,6 +55,34 @@ def check_output(out: Path, *, resume: bool, overwrite: bool) -> None:
     elif resume:
         raise InputError(f"--resume: there is no run in {out}; leave --resume out")
     try_out(out)
+
+
+def check_shareable(command: "Train", processes: Processes) -> None:
+    """Check that several processes can share the steps of a training.
+
+    Raises:
+        InputError: If the network is the compact one.
+    """
+    if processes.count > 1 and not command.hf.base:
+        raise InputError(
+            "several processes train pretrained backbones alone (--hf.base): the compact network "
+            "normalises by the batch, and a part of a step has other statistics than the whole; "
+            "start it without a launcher"
+        )
+
+
+def keep_base(network: "ProgressNetwork", place: Path, *, write: bool) -> None:
+    """Write what training does not change before the weights are spread over processes.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    from robo_reward.hf.storing import frozen_digest, save_base
+
+    frozen_digest(network)  # every process remembers it; parts have none
+    if write:
+        place.mkdir(parents=True, exist_ok=True)
+        save_base(place, network)
 
 
 def first_network(command: "Train") -> "ProgressNetwork":
@@ -120,6 +150,15 @@ def check_same_run(out: Path, mine: dict[str, Any]) -> None:
             f"--resume: the run in {out} has another {', '.join(other)}; repeat its flags to go "
             "on with it, or start afresh with --overwrite"
         )
+
+
+def best_so_far(out: Path) -> dict[str, float]:
+    """Return what validation said of the best checkpoint in ``out``; nothing where none is."""
+    path = out / "best" / "config.json"
+    if not path.is_file():
+        return {}
+    stored = json.loads(path.read_text())["training"]["validation"]
+    return {name: math.nan if value is None else value for name, value in stored.items()}
 
 
 def restore(trainer: "Trainer", out: Path) -> None:

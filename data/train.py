@@ -107,9 +107,14 @@ class Train:
         Raises:
             RoboRewardError: With one sentence for whatever the user can mend.
         """
+        from robo_reward.processes import launched
+
         from .training_run import TrainingRun
 
-        run = TrainingRun(self)
-        print(run.plan())
-        if not self.dry_run:
-            print(run.train())
+        processes = launched()
+        with processes.quiet():
+            run = TrainingRun(self, processes)
+            print(run.plan())
+            if not self.dry_run:
+                print(run.train())
+        processes.close()

@@ -1,7 +1,7 @@
 """One training run: what it reads, how it validates, what it writes and how it resumes."""
 
-import json
 import math
+import os
 from contextlib import closing
 from dataclasses import asdict
 from functools import cached_property
@@ -17,7 +17,9 @@ from robo_reward.console import RunLog, progress_bar
 from robo_reward.errors import DatasetError, OutputError
 from robo_reward.goals import episode_goals
 from robo_reward.model import Model, ModelSettings, query_stride
+from robo_reward.network import ProgressNetwork
 from robo_reward.plan import Known, PairSampler, pack
+from robo_reward.processes import ALONE, Processes
 from robo_reward.targets import time_to_go
 from robo_reward.tracker import TrackerSettings
 from robo_reward.training import Trainer
@@ -28,11 +30,14 @@ from .mixture import MixedFrames, Mixture
 from .planning import size_lines
 from .resuming import (
     LOG,
+    best_so_far,
     check_output,
     check_same_run,
+    check_shareable,
     first_network,
     forget,
     identity,
+    keep_base,
     restore,
 )
 from .segmenting import by_change, is_unannotated, small_grey
@@ -46,14 +51,17 @@ if TYPE_CHECKING:
 class TrainingRun:
     """Reads a dataset's facts, then trains; nothing is written before `train`."""
 
-    def __init__(self, command: "Train") -> None:
+    def __init__(self, command: "Train", processes: Processes = ALONE) -> None:
         """Open the dataset and draw the split.
 
         Raises:
             RoboRewardError: If the dataset, the output or a flag is not usable.
         """
-        self.command = command
-        check_output(command.out, resume=command.resume, overwrite=command.overwrite)
+        self.command, self.processes = command, processes
+        check_shareable(command, processes)
+        if processes.first:
+            check_output(command.out, resume=command.resume, overwrite=command.overwrite)
+        processes.wait()
         views = command.views or None
         self.dataset = Mixture([open_dataset(source, views=views) for source in command.dataset])
         self.chances = self.dataset.chances(command.weights)
@@ -124,19 +132,18 @@ class TrainingRun:
         Raises:
             RoboRewardError: If the frames cannot be read or the output not written.
         """
-        command = self.command
+        command, first = self.command, self.processes.first
         keep_freed_memory()
         torch.manual_seed(command.seed)
-        trainer = Trainer(first_network(command), command.schedule, seed=command.seed)
-        if torch.cuda.is_available():
-            trainer.network.cuda()
-        if command.resume:
-            restore(trainer, command.out)
+        network = first_network(command)
         self.fill_cache()
         try:
-            if command.overwrite:
+            if command.overwrite and first:
                 forget(command.out)
-            with closing(RunLog(command.out / LOG)) as log:
+            if self.processes.sharded:
+                keep_base(network, command.out / "last", write=first)
+            trainer = self._trainer(network)
+            with closing(RunLog(command.out / LOG if first else Path(os.devnull))) as log:
                 best = self._loop(trainer, log)
         except OSError as error:
             raise OutputError(
@@ -146,10 +153,19 @@ class TrainingRun:
         told = ", ".join(f"{name} {value:.3f}" for name, value in best.items())
         return f"model: {command.out / 'best'}" + (f"\nvalidation: {told}" if best else "")
 
+    def _trainer(self, network: ProgressNetwork) -> Trainer:
+        """Return the trainer of a network where this process computes, a resumed run's restored."""
+        self.processes.place(network)
+        command = self.command
+        trainer = Trainer(network, command.schedule, seed=command.seed, processes=self.processes)
+        if command.resume:
+            restore(trainer, command.out)
+        return trainer
+
     def _loop(self, trainer: Trainer, log: RunLog) -> dict[str, float]:
         command, steps = self.command, self.command.training.steps
         sampler, views = self.sampler, self.dataset.views
-        best = self._best_so_far()
+        best = best_so_far(command.out) if command.resume else {}
         with progress_bar("train", steps, "steps") as bar:
             bar(trainer.done)
             while trainer.done < steps:
@@ -164,17 +180,22 @@ class TrainingRun:
     def _checkpoint(
         self, trainer: Trainer, log: RunLog, best: dict[str, float]
     ) -> dict[str, float]:
-        """Validate, write last/ and the run's state, and best/ if it is the best so far."""
-        model = Model(trainer.network, self.settings, fingerprint="")
-        judged = judge(model, self.validation.cases())
+        """Validate, write last/ and the run's state, and best/ if it is the best so far.
+
+        Every process validates, since judging needs the parts that each holds; the first decides.
+        """
+        with self.processes.judging(trainer.network):
+            model = Model(trainer.network, self.settings, fingerprint="")
+            judged = judge(model, self.validation.cases())
         metrics, tracker = self._validated(judged)
         log.write(step=trainer.done, validation=metrics)
-        out = self.command.out
+        out, first = self.command.out, self.processes.first
         config = self._config(trainer.done, metrics, tracker)
-        save(out / "last", trainer.network, config)
+        save(out / "last", trainer.network, config, write=first)
         better = not metrics or metrics["mae"] <= best.get("mae", math.inf)
+        better = self.processes.total([float(better and first)])[0] > 0
         if better:
-            save(out / "best", trainer.network, config)
+            save(out / "best", trainer.network, config, write=first)
         trainer.save(out)
         return metrics if better else best
 
@@ -245,18 +266,14 @@ class TrainingRun:
         if self._filled:
             return
         self._filled = True
-        with progress_bar("decode", len(self.episodes), "episodes") as bar:
-            self.frames.fill(bar)
+        for first in (True, False):  # what the first process has decoded the others only find
+            if first == self.processes.first:
+                with progress_bar("decode", len(self.episodes), "episodes") as bar:
+                    self.frames.fill(bar)
+            self.processes.wait()
         for number in self._unannotated():
             grey = small_grey(self.frames, number, self.episodes[number].length)
             self.goals[number] = (by_change(self.goals[number][0], grey),)
-
-    def _best_so_far(self) -> dict[str, float]:
-        path = self.command.out / "best" / "config.json"
-        if not (self.command.resume and path.is_file()):
-            return {}
-        stored = json.loads(path.read_text())["training"]["validation"]
-        return {name: math.nan if value is None else value for name, value in stored.items()}
 
     def _check_learnable(self) -> None:
         known = [n for n in self.split.training if not np.isnan(self.goals[n][0].progress).all()]

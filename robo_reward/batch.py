@@ -3,7 +3,7 @@
 Letters: N images, F frames, V named views, P prefixes, B pairs, H history frames.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,9 @@ from .errors import InputError
 type Ints = NDArray[np.int64]
 type Floats = NDArray[np.float32]
 type Bools = NDArray[np.bool_]
+
+TARGETS = ("hop_previous", "hop_start", "hop_goal", "success", "match", "time_to_go")
+"""What pairs are trained on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +98,49 @@ class PairBatch:
             if values.size and (values.max() >= most or values.min() < least):
                 raise InputError(f"{name} points outside its {most} targets")
 
+    def share(self, number: int, count: int) -> "PairBatch":
+        """Return the part of a batch that one of several processes works on.
+
+        Prefixes are dealt in a row, each with its pairs; frames that several parts show are in
+        each of them.
+
+        Raises:
+            InputError: If there are fewer prefixes than processes.
+        """
+        mine = np.array_split(np.arange(len(self.instructions)), count)[number]
+        if len(self.instructions) < count:
+            raise InputError(
+                f"a step of {len(self.instructions)} prefixes cannot be shared by {count} "
+                "processes; raise --sampling.episodes or start fewer"
+            )
+        pairs = np.flatnonzero(np.isin(self.prefix, mine))
+        shown = [getattr(self, name)[mine] for name in ("start", "goal")]
+        shown += [getattr(self, name)[pairs].ravel() for name in ("before", "after", "history")]
+        frames = np.unique(np.concatenate(shown))
+        frames = frames[frames >= 0]
+        images = np.unique(self.frames[frames])
+        images = images[images >= 0]
+        changed = {
+            "images": self.images[images],
+            "jitter": self.jitter[images],
+            "frames": _renumbered(self.frames[frames], images),
+            "instructions": tuple(self.instructions[row] for row in mine),
+            "visible": self.visible[mine],
+            "prefix": _renumbered(self.prefix[pairs], mine),
+        }
+        for name in ("start", "goal"):
+            changed[name] = _renumbered(getattr(self, name)[mine], frames)
+        for name in ("before", "after", "history"):
+            changed[name] = _renumbered(getattr(self, name)[pairs], frames)
+        changed |= {name: getattr(self, name)[pairs] for name in TARGETS}
+        return replace(self, **changed)
+
     def __len__(self) -> int:
         """Return the number of pairs."""
         return len(self.prefix)
+
+
+def _renumbered(numbers: Ints, kept: Ints) -> Ints:
+    """Return the places of numbers among those that are kept; −1 stays −1."""
+    places: Ints = np.where(numbers < 0, -1, np.searchsorted(kept, np.maximum(numbers, 0)))
+    return places

@@ -55,16 +55,24 @@ def build(backbone: CompactConfig | HfConfig) -> ProgressNetwork:
     return ProgressNetwork(Compact(backbone), backbone.width, time_to_go=backbone.time_to_go)
 
 
-def save(directory: Path, network: ProgressNetwork, config: ModelConfig) -> str:
+def save(
+    directory: Path, network: ProgressNetwork, config: ModelConfig, *, write: bool = True
+) -> str:
     """Write a checkpoint and return its fingerprint; one that is there is replaced in one step.
+
+    With several processes all must call it, and all but one with ``write`` False: they take part
+    in putting weights together, and get no fingerprint.
 
     The weights' file is named by their hash, and the configuration, written after it, names that
     file: a writer that is killed at any moment leaves the old checkpoint or the new one.
     """
     from safetensors.torch import save as to_bytes
 
+    learnt = {name: t.contiguous() for name, t in network.learnt().items()}
+    if not write:
+        return ""
     directory.mkdir(parents=True, exist_ok=True)
-    weights = to_bytes({name: t.contiguous() for name, t in network.learnt().items()})
+    weights = to_bytes(learnt)
     digest = hashlib.sha256(weights).hexdigest()
     stored = {
         "format": FORMAT,

@@ -1,5 +1,7 @@
 """The training loss: what each head is asked, with which weight, and where nothing is asked."""
 
+from collections.abc import Iterable
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -34,6 +36,16 @@ def loss_terms(readout: Readout, batch: PairBatch) -> dict[str, Tensor]:
         known, values = _known(batch.time_to_go, device)
         terms["time_to_go"] = _mean(_cross(seconds_two_hot(values), readout.time_to_go[known]))
     return terms
+
+
+def known_targets(batch: PairBatch, terms: Iterable[str]) -> list[float]:
+    """Return for each term how many targets it is a mean over."""
+    hops = sum(int((~np.isnan(getattr(batch, name))).sum()) for name in HOPS)
+    of_hops = {"bins": hops, "value": hops}
+    return [
+        float(of_hops[name] if name in of_hops else (~np.isnan(getattr(batch, name))).sum())
+        for name in terms
+    ]
 
 
 def total(terms: dict[str, Tensor], weights: LossWeights) -> Tensor:

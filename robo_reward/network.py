@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from .batch import PairBatch
 from .bins import BINS, centres
+from .processes import spread_like, whole
 from .protocols import Backbone, Panel
 
 TILT = 1.0
@@ -62,7 +63,7 @@ class ProgressNetwork(nn.Module):
     def learnt(self) -> dict[str, Tensor]:
         """Return the rest of the state: all that training changes."""
         frozen = self.frozen()
-        return {name: t for name, t in self.state_dict().items() if name not in frozen}
+        return {name: whole(t) for name, t in self.state_dict().items() if name not in frozen}
 
     def load_learnt(self, state: dict[str, Tensor]) -> None:
         """Put in what `learnt` returned.
@@ -70,7 +71,9 @@ class ProgressNetwork(nn.Module):
         Raises:
             RuntimeError: If a weight is missing, unknown or of another shape.
         """
-        self.load_state_dict({**self.frozen(), **state}, strict=True)
+        own = self.state_dict()
+        spread = {name: spread_like(t, own.get(name, t)) for name, t in state.items()}
+        self.load_state_dict({**self.frozen(), **spread}, strict=True)
 
     def heads(self, slots: Tensor) -> Readout:
         """Return the readout of slots (B, 5, D); time to go is read where ``hop_goal`` is."""

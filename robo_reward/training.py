@@ -6,7 +6,7 @@ one would have drawn.
 
 import json
 import math
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +18,9 @@ from .batch import PairBatch
 from .config import LossWeights, TrainingConfig
 from .errors import CheckpointError, InputError
 from .files import write_atomically
-from .losses import loss_terms, total
+from .losses import known_targets, loss_terms, total
 from .network import ProgressNetwork
+from .processes import ALONE, Processes, spread_like, whole
 
 STATE = "training_state.safetensors"
 
@@ -57,8 +58,16 @@ def augment(
 class Trainer:
     """A network with its optimiser and its step count."""
 
-    def __init__(self, network: ProgressNetwork, config: TrainingConfig, *, seed: int) -> None:
+    def __init__(
+        self,
+        network: ProgressNetwork,
+        config: TrainingConfig,
+        *,
+        seed: int,
+        processes: Processes = ALONE,
+    ) -> None:
         self.network, self.config, self.seed = network, config, seed
+        self.processes = processes
         self.done = 0
         trained = [p for p in network.parameters() if p.requires_grad]
         decayed = [p for p in trained if p.ndim > 1]
@@ -86,28 +95,42 @@ class Trainer:
         self.network.train()
         buffers = [buffer.clone() for buffer in self.network.buffers()]
         device = next(self.network.parameters()).device
-        images = torch.from_numpy(augment(batch, self.config, self.rng(1))).to(device)
+        batch = replace(batch, images=augment(batch, self.config, self.rng(1)))
+        if self.processes.count > 1:
+            batch = batch.share(self.processes.number, self.processes.count)
+        images = torch.from_numpy(batch.images).to(device)
         self.optimiser.zero_grad(set_to_none=True)
         try:
-            terms = loss_terms(self.network(batch, images), batch)
+            terms = self._shares(batch, loss_terms(self.network(batch, images), batch))
             loss = total(terms, self.config.loss)
-            if torch.isfinite(loss):
-                loss.backward()  # type: ignore[no-untyped-call]
+            names = ("loss", *terms)
+            told = self.processes.total([loss.item(), *(term.item() for term in terms.values())])
+            if math.isfinite(told[0]):
+                (loss * self.processes.loss_scale).backward()  # type: ignore[no-untyped-call]
         except torch.OutOfMemoryError as error:
             raise InputError(self._too_large(batch)) from error
-        if not torch.isfinite(loss):
+        if not math.isfinite(told[0]):
             for buffer, kept in zip(self.network.buffers(), buffers, strict=True):
                 buffer.copy_(kept)  # the statistics that the refused batch has moved
             raise InputError(
-                f"the loss is {loss.item()} at step {self.done}: lower --learning-rate; the last "
+                f"the loss is {told[0]} at step {self.done}: lower --learning-rate; the last "
                 "checkpoint is kept"
             )
+        self.processes.add_gradients(self.network.parameters())
         for group in self.optimiser.param_groups:
             group["lr"] = rate(self.config, self.done)
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip)
         self.optimiser.step()
         self.done += 1
-        return {"loss": loss.item(), **{name: term.item() for name, term in terms.items()}}
+        return dict(zip(names, told, strict=True))
+
+    def _shares(self, batch: PairBatch, terms: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return the terms such that their sums over all processes are those of the whole step."""
+        if self.processes.count == 1:
+            return terms
+        mine = known_targets(batch, terms)
+        shares = zip(mine, self.processes.total(mine), terms.items(), strict=True)
+        return {name: term * (own / max(every, 1.0)) for own, every, (name, term) in shares}
 
     def _too_large(self, batch: PairBatch) -> str:
         """Return what to do about a batch that does not fit; a backbone may know what would."""
@@ -118,13 +141,18 @@ class Trainer:
         return told.format(*counts) + f"{more}; lower --sampling.episodes"
 
     def save(self, directory: Path) -> None:
-        """Write what a resumed run needs: weights, moments, step, seed and configuration."""
+        """Write what a resumed run needs: weights, moments, step, seed and configuration.
+
+        Every process takes part, the first one writes.
+        """
         from safetensors.torch import save
 
         tensors = {f"weight.{n}": t.contiguous() for n, t in self.network.learnt().items()}
         for name, parameter in self.network.named_parameters():
             for key, value in self.optimiser.state.get(parameter, {}).items():
-                tensors[f"moment.{name}.{key}"] = value.contiguous()
+                tensors[f"moment.{name}.{key}"] = whole(value).contiguous()
+        if not self.processes.first:
+            return
         told = {"done": self.done, "seed": self.seed, "config": asdict(self.config)}
         content = save(tensors, metadata={"state": json.dumps(told)})
         directory.mkdir(parents=True, exist_ok=True)
@@ -171,5 +199,7 @@ class Trainer:
             prefix = f"moment.{name}."
             state = {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
             if state:
-                moved = {n: t if n == "step" else t.to(parameter.device) for n, t in state.items()}
-                self.optimiser.state[parameter] = moved
+                self.optimiser.state[parameter] = {
+                    n: t if n == "step" else spread_like(t.to(parameter.device), parameter)
+                    for n, t in state.items()
+                }
