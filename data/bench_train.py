@@ -138,7 +138,8 @@ class Noise:
 def made_up_batch(command: BenchTrain, sampling: "SamplingConfig") -> "PairBatch":
     """Return a step of random pixels, its pairs drawn as in training from random truth."""
     from robo_reward.goals import Goal
-    from robo_reward.plan import Known, PairSampler, pack
+    from robo_reward.packing import pack
+    from robo_reward.plan import Known, PairSampler
 
     rng = np.random.default_rng(command.seed)
     known: dict[int, Known] = {}

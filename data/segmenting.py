@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robo_reward.goals import Goal
-from robo_reward.plan import FrameReader
+from robo_reward.packing import FrameReader
 from robo_reward.segmentation import segment
 from robo_reward.targets import keyframe_progress
 

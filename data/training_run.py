@@ -18,7 +18,8 @@ from robo_reward.errors import DatasetError, OutputError
 from robo_reward.goals import episode_goals
 from robo_reward.model import Model, ModelSettings, query_stride
 from robo_reward.network import ProgressNetwork
-from robo_reward.plan import Known, PairSampler, pack
+from robo_reward.packing import pack
+from robo_reward.plan import Known, PairSampler
 from robo_reward.processes import ALONE, Processes
 from robo_reward.targets import time_to_go
 from robo_reward.tracker import TrackerSettings

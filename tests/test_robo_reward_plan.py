@@ -8,7 +8,8 @@ import pytest
 
 from robo_reward.errors import InputError
 from robo_reward.goals import Goal
-from robo_reward.plan import Key, Known, PairSampler, Plan, SamplingConfig, pack
+from robo_reward.packing import Key, Plan, pack
+from robo_reward.plan import Known, PairSampler, SamplingConfig
 
 LENGTH, PERIOD, FPS = 41, 4, 5.0
 RAMP = np.linspace(0.0, 1.0, LENGTH)

@@ -4,7 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..batch import PairBatch
-from ..plan import Known, PairSampler, Plan, SamplingConfig, pack
+from ..packing import Plan, pack
+from ..plan import Known, PairSampler, SamplingConfig
 from .table import GoalTable
 
 type Ints = NDArray[np.int64]
