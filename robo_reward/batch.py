@@ -50,7 +50,7 @@ class PairBatch:
     after: Ints
     """(B,) frame after."""
     history: Ints
-    """(B, H) frames of the queries before ``before``, see `robo_reward.history`, −1 for none."""
+    """(B, H) frames of earlier queries, see `robo_reward.history`, −1 for none."""
     hop_previous: Floats
     """(B,) target hop before → after."""
     hop_start: Floats

@@ -48,28 +48,31 @@ def kept[T](past: tuple[T, ...], latest: T, history: int) -> tuple[T, ...]:
 
 
 def remembered(
-    encoded: NDArray[np.int64], before: int, *, first: int | None, period: int, history: int
+    encoded: NDArray[np.int64], after: int, *, first: int | None, period: int, history: int
 ) -> list[int | None]:
     """Return the frame that each slot shows in training: of those that are encoded anyway.
 
+    The past is that of *after*, as in use, wherever the pair's *before* lies: a frame whose meaning
+    hangs on what was just before could not be judged otherwise. In use *before* is one query
+    period before *after*, so slot k looks back 2ᵏ + 1 periods from *after*.
     Frames of a training step lie at irregular times, so a slot shows the one whose lag is nearest
     to its own, by ratio and by no more than √2; None where there is none, which also teaches
     to do without.
 
     Args:
         encoded: Frames of the episode that the step encodes.
-        before: The frame *before*.
+        after: The frame *after*.
         first: First frame of the episode, None where it may not be seen.
         period: Query period in frames.
         history: H slots.
     """
     if history == 0:
         return []
-    past = encoded[encoded < before]
-    behind = np.log((before - past) / period)
+    past = encoded[encoded < after]
+    behind = np.log((after - past) / period)
     slots: list[int | None] = []
     for lag in lags(history):
-        gaps = np.abs(behind - np.log(lag))
+        gaps = np.abs(behind - np.log(lag + 1))
         near = len(gaps) > 0 and gaps.min() <= np.log(_NEAR) + 1e-9
         slots.append(int(past[gaps.argmin()]) if near else None)
-    return [*slots, first if first is not None and first < before else None]
+    return [*slots, first if first is not None and first + period < after else None]

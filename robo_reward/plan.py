@@ -160,7 +160,7 @@ class PairSampler:
         for p, q, step in zip(frames[before], frames[after], hops, strict=True):
             slots = remembered(
                 frames[:0] if forgets else frames,
-                int(p),
+                int(q),
                 first=first,
                 period=facts.period,
                 history=self.history,

@@ -51,23 +51,30 @@ def test_what_is_kept_is_enough(history: int) -> None:
 
 
 def test_training_shows_the_encoded_frame_whose_lag_is_nearest() -> None:
-    """Period 2, before = 20: slots want frames 18, 16 and 12; 10 is 1.25 times as far as 12."""
-    assert remembered(ENCODED, 20, first=0, period=2, history=4) == [18, None, 10, 0]
+    """Period 2: slots want what lies 2, 3, 5, 9 and 17 periods before *after*, within √2 times."""
+    assert remembered(ENCODED, 20, first=0, period=2, history=4) == [None, None, 10, 0]
+    assert remembered(ENCODED, 40, first=0, period=2, history=6) == [None, None, None, 20, 3, 0]
+    assert remembered(ENCODED, 22, first=0, period=2, history=3) == [18, None, 0]
 
 
-def test_a_lag_too_different_shows_nothing() -> None:
-    """Before = 40, period 2: frame 20 has lag 10, frame 10 has 15; neither is near 1, 2 or 4."""
-    assert remembered(ENCODED, 40, first=0, period=2, history=4) == [None, None, None, 0]
-    assert remembered(ENCODED, 40, first=0, period=2, history=5) == [None, None, None, 20, 0]
-
-
-def test_what_comes_after_before_is_never_shown() -> None:
-    for before in ENCODED.tolist():
-        for slot in remembered(ENCODED, before, first=0, period=1, history=6):
-            assert slot is None or slot < before
+def test_what_comes_later_is_never_shown() -> None:
+    for after in ENCODED.tolist():
+        for slot in remembered(ENCODED, after, first=0, period=1, history=6):
+            assert slot is None or slot < after
 
 
 def test_the_first_frame_is_not_shown_where_it_may_not_be_seen_or_is_before() -> None:
     assert remembered(ENCODED, 20, first=None, period=2, history=1) == [None]
-    assert remembered(ENCODED, 0, first=0, period=2, history=1) == [None]
+    assert remembered(ENCODED, 2, first=0, period=2, history=1) == [None]
+    assert remembered(ENCODED, 3, first=0, period=2, history=1) == [0]
     assert remembered(ENCODED, 20, first=0, period=2, history=0) == []
+
+
+def test_training_and_use_agree_on_what_a_slot_shows() -> None:
+    """With a frame at every query, what training shows is what a session recalls."""
+    every, period = np.arange(0, 120, 4), 4
+    for asked in range(1, 30):
+        session = recalled(every[:asked].tolist(), 6)
+        drawn = remembered(every, 4 * asked, first=0, period=period, history=6)
+        for slot, frame in enumerate(session):
+            assert frame is None or drawn[slot] == frame

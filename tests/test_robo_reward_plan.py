@@ -212,14 +212,14 @@ def test_history_shows_frames_that_the_step_encodes_anyway_and_the_first() -> No
     shown = 0
     for plan in plans(sampler(TWINS, history=3, drop_history=0.0), 5):
         name = keys(plan)
-        for _, before, _, history in plan.pairs:
-            episode, frame = name[before] or (0, 0)
+        for _, _, after, history in plan.pairs:
+            episode, frame = name[after] or (0, 0)
             *lagging, first = (name[n] for n in history)
-            assert first == ((episode, 0) if frame > 0 else None)
+            assert first == ((episode, 0) if frame > PERIOD else None)
             for lag, key in zip((1, 2), lagging, strict=True):
                 if key is not None:
                     assert key[0] == episode
-                    assert 0.7 < (frame - key[1]) / (lag * PERIOD) < 1.42
+                    assert 0.7 < (frame - key[1]) / ((lag + 1) * PERIOD) < 1.42
                     shown += 1
         assert len(plan.frames) <= 2 * (10 + 1 + 8)  # drawn, the first, references
     assert shown > 50
