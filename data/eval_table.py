@@ -86,7 +86,7 @@ def _each_dataset(told: Mapping[str, Any]) -> "Table":
     from rich.table import Table
 
     table = Table(title="the model on each dataset")
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     for title in SHOWN:
         table.add_column(TITLES[title], justify="right")
     for name, rows in each_row(told).items():
