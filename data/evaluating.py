@@ -130,8 +130,10 @@ class Eval:
         )
 
     def _about(self, model: "QueryModel") -> dict[str, Any]:
+        count = len(self.dataset)
         return {
-            "dataset": " ".join(self.dataset),
+            "dataset": f"{count} datasets" if count > 1 else self.dataset[0],
+            "datasets": list(self.dataset),
             "model": str(self.model or self.openai.model),
             "model_fingerprint": model.fingerprint,
             **model.about(),

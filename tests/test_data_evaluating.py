@@ -176,3 +176,21 @@ def test_other_packages_offer_probes(
     monkeypatch.setattr(eval_cases, "entry_points", lambda group: [Point()])
     Eval(**command | {"out": tmp_path}, probes=("tiny",)).run()
     assert set(json.loads((tmp_path / "eval.json").read_text())["probes"]) == {"tiny"}
+
+
+def test_several_datasets_are_one_evaluation_with_each_by_itself(
+    command: dict[str, Any],
+    tiny_dataset: Path,
+    tiny_video_dataset: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    several = {"dataset": (str(tiny_dataset), str(tiny_video_dataset)), "out": tmp_path}
+    Eval(**command | several, episodes=(0, 1), probes=()).run()
+    told = json.loads((tmp_path / "eval.json").read_text())
+    assert (told["dataset"], told["episodes"]) == ("2 datasets", 4)
+    assert told["datasets"] == list(several["dataset"])
+    names = [tiny_dataset.name, tiny_video_dataset.name]
+    assert list(told["by_dataset"]["datasets"]) == names
+    assert f"{names[1]} (2)" in capsys.readouterr().out
+    assert f"{names[1]} (2)" in (tmp_path / "eval.html").read_text()
