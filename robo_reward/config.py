@@ -33,8 +33,8 @@ class CompactConfig:
     channels: int = 64
     """Feature maps of the stem, each giving one keypoint."""
     history: int = 0
-    """Earlier queries shown beside before and after: the first, and those 1, 2, 4, … before; tasks
-    that end as they began need some (5 reach back 8 queries)."""
+    """Earlier queries shown beside before and after: the first, and those 1, 2, 4, … before. Not
+    recommended yet: with it Φ goes on rising when nothing is seen (docs/results.md)."""
     time_to_go: bool = False
     """Tell the seconds until success too."""
 
@@ -57,8 +57,8 @@ class HfConfig:
     image_size: int = 224
     """Side of the square images, in pixels; a multiple of the model's own unit (Qwen3-VL: 32)."""
     history: int = 0
-    """Earlier queries shown beside before and after: the first, and those 1, 2, 4, … before; tasks
-    that end as they began need some (5 reach back 8 queries)."""
+    """Earlier queries shown beside before and after: the first, and those 1, 2, 4, … before. Not
+    recommended yet: with it Φ goes on rising when nothing is seen (docs/results.md)."""
     time_to_go: bool = False
     """Tell the seconds until success too."""
     text_tokens: int = 64
