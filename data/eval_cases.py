@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
 from pathlib import Path
 
+from robo_reward.errors import InputError
 from robo_reward.model import QueryModel
 
 from .episodes import EpisodeDataset
@@ -36,8 +37,11 @@ def gather(sources: Sequence[str], asked: Asked) -> tuple[list[Case], dict[str, 
     """Return the episodes of all datasets, one dataset after another, and the probes for them.
 
     Raises:
-        RoboRewardError: If a dataset, an episode, a view or a reference is not there.
+        RoboRewardError: If a dataset is named twice, or it, an episode, a view or a reference is
+            not there.
     """
+    if len(set(sources)) < len(sources):
+        raise InputError(f"--dataset names one dataset twice: {' '.join(sources)}; name each once")
     names = told_apart(sources)
     found = [_of_one(source, asked) for source in sources]
     cases = [

@@ -157,8 +157,8 @@ def best_so_far(out: Path) -> dict[str, float]:
     path = out / "best" / "config.json"
     if not path.is_file():
         return {}
-    stored = json.loads(path.read_text())["training"]["validation"]
-    return {name: math.nan if value is None else value for name, value in stored.items()}
+    told = json.loads(path.read_text())["training"]["validation"]
+    return {name: math.nan if value is None else value for name, value in told.items()}
 
 
 def restore(trainer: "Trainer", out: Path) -> None:

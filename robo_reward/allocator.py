@@ -10,9 +10,9 @@ _MOST = 2**31 - 1
 def keep_freed_memory() -> bool:
     """Let freed memory stay with this process, and return whether the C library can do so.
 
-    A training step on a CPU allocates and frees gigabytes in large pieces. glibc gives each back
-    to the system at once, and the system has to clear it again for the next step: a fifth of
-    the step's time. Kept, the process holds the memory of its largest step until it ends.
+    A training step on a CPU allocates and frees gigabytes in large pieces. glibc gives each back to
+    the system at once, and the system has to clear it again for the next step. Kept, the process
+    holds the memory of its largest step until it ends.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

@@ -75,3 +75,8 @@ def test_a_probe_changes_the_cases_of_its_own_dataset() -> None:
     assert changed["push"] is not None
     assert changed["push"].instruction == "push's"
     assert changed["real"] is None
+
+
+def test_a_dataset_that_is_named_twice_would_count_twice(two: list[str]) -> None:
+    with pytest.raises(InputError, match="names one dataset twice"):
+        gather([two[0], two[0]], ASKED)
