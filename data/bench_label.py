@@ -11,6 +11,7 @@ import tyro
 from numpy.typing import NDArray
 
 from robo_reward.config import CompactConfig, HfConfig
+from robo_reward.errors import InputError
 from robo_reward.history import recalled
 
 from .bench_timing import Row, check_agreement, check_flags, in_turn, multiply_adds, report
@@ -66,6 +67,11 @@ class BenchLabel:
             RoboRewardError: If a flag is unusable, or the two ways disagree.
         """
         check_flags(self.repeats, self.json, queries=self.queries, views=self.views)
+        if self.shape.belief:
+            raise InputError(
+                "bench label compares with passes that keep nothing between queries; leave "
+                "--belief out"
+            )
         from .bench_timing import write_figures
 
         figures = self.measure()

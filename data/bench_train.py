@@ -58,7 +58,7 @@ class BenchTrain:
 
         from .bench_timing import write_figures
 
-        sampling = SamplingConfig(episodes=self.episodes, frames=self.frames)
+        sampling = SamplingConfig(episodes=self.episodes, frames=self.frames, own_belief=0.0)
         figures = self.measure(made_up_batch(self, sampling))
         pairs = (figures["shared_pairs_per_s"], figures["per_pair_pairs_per_s"])
         work = (figures["shared_macs"] / 1e9, figures["per_pair_macs"] / 1e9)
@@ -150,7 +150,9 @@ def made_up_batch(command: BenchTrain, sampling: "SamplingConfig") -> "PairBatch
         done = (progress >= 1.0).astype(np.float64)
         goal = Goal(instructions=(text,), progress=progress, success=done, match=1.0)
         known[episode] = Known(goals=(goal,), usable=everything, period=PERIOD, present=every)
-    sampler = PairSampler(known, sampling, history=command.backbone.history)
+    sampler = PairSampler(
+        known, sampling, history=command.backbone.history, belief=command.backbone.belief
+    )
     noise = Noise(command.views, command.backbone.image_size, command.seed)
     views = tuple(f"view_{number:03d}" for number in range(command.views))
     return pack(sampler.plan(rng), noise, views)
@@ -184,6 +186,8 @@ def unshared(batch: "PairBatch") -> "PairBatch":
         before=numbers[:, 2],
         after=numbers[:, 3],
         history=numbers[:, 4:],
+        replay=batch.replay[prefix],
+        replay_belief=batch.replay_belief[prefix],
     )
 
 

@@ -73,6 +73,7 @@ class TrainingRun:
         self.settings = ModelSettings(
             image_size=command.shape.image_size,
             history=command.shape.history,
+            belief=command.shape.belief,
             query_period_s=command.query_period,
             view_disagreement=command.view_disagreement,
         )
@@ -237,7 +238,8 @@ class TrainingRun:
     def sampler(self) -> PairSampler:
         """Draws the pairs of the training episodes."""
         known = {number: self._known(number) for number in self.split.training}
-        return PairSampler(known, self.command.sampling, history=self.settings.history)
+        history, belief = self.settings.history, self.settings.belief
+        return PairSampler(known, self.command.sampling, history=history, belief=belief)
 
     def _known(self, number: int) -> Known:
         episode, source = self.episodes[number], self.dataset.source(number)

@@ -41,6 +41,7 @@ def check_backbone(
         _check_rows(case, tolerance)
         _check_views(case, tolerance)
         _check_texts(case, tolerance)
+        _check_told(case, tolerance)
 
 
 @dataclass(frozen=True)
@@ -142,6 +143,19 @@ def _check_views(case: _Case, tolerance: float) -> None:
     prefix = case.backbone.prefix(case.texts, names, turned(case.references))
     got = case.backbone.read(prefix, case.index, turned(case.queries))
     _same(got, slots, tolerance, "views are told apart by name, not by order")
+
+
+def _check_told(case: _Case, tolerance: float) -> None:
+    slots, backbone = case.slots(), case.backbone
+    prefix = backbone.prefix(case.texts, _VIEWS, case.references)
+    told = torch.zeros_like(slots[:, 0])
+    got = backbone.read(prefix, case.index, case.queries, told)
+    _same(got, slots, tolerance, "to be told zeros is to be told nothing")
+    told[0, ::2] = 1.0
+    got = backbone.read(prefix, case.index, case.queries, told)
+    _same(got[1:], slots[1:], tolerance, "what one query is told leaves the others alone")
+    moved = float((got[0].double() - slots[0].double()).abs().max())
+    assert moved > tolerance, f"what a query is told must reach its slots: they move by {moved:.2g}"
 
 
 def _check_texts(case: _Case, tolerance: float) -> None:

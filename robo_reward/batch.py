@@ -51,6 +51,16 @@ class PairBatch:
     """(B,) frame after."""
     history: Ints
     """(B, H) frames of earlier queries, see `robo_reward.history`, −1 for none."""
+    belief: Floats
+    """(B, 2) what was judged before, see `robo_reward.belief`, NaN for unknown."""
+    replay: Ints
+    """(P, R) frames of the episode in order, −1 for none, that the network judges one after the
+    other, so that pairs can be told what it says itself; R is 0 where no pair is."""
+    replay_belief: Floats
+    """(P, 2) what was judged before the first of them."""
+    own: Ints
+    """(B,) the step of ``replay`` whose verdict a pair is told instead of ``belief``, −1 for
+    none."""
     hop_previous: Floats
     """(B,) target hop before → after."""
     hop_start: Floats
@@ -63,6 +73,9 @@ class PairBatch:
     """(B,) 1 if the behaviour pursues the instruction, else 0."""
     time_to_go: Floats
     """(B,) seconds from ``after`` until success."""
+    untold: Bools
+    """(B, 3) hops that the images cannot tell, since a frame shows nothing: to be even over
+    [−1, 1], which is hop 0 and makes the anchors disagree, so that fusion keeps what it had."""
 
     def __post_init__(self) -> None:
         """Check the shapes against each other and the indices against what they point to."""
@@ -74,6 +87,8 @@ class PairBatch:
         shapes = {"jitter": (len(self.images),), "frames": (len(self.frames), views)}
         shapes |= {"start": (prefixes,), "goal": (prefixes,), "visible": (prefixes, views)}
         shapes |= {"history": (pairs, self.history.shape[-1])}
+        shapes |= {"belief": (pairs, 2), "untold": (pairs, 3)}
+        shapes |= {"replay": (prefixes, self.replay.shape[-1]), "replay_belief": (prefixes, 2)}
         for field in fields(self):
             if field.name in ("views", "images", "instructions"):
                 continue
@@ -92,6 +107,8 @@ class PairBatch:
             ("before", 0, count),
             ("after", 0, count),
             ("history", -1, count),
+            ("replay", -1, count),
+            ("own", -1, self.replay.shape[1]),
             ("prefix", 0, len(self.instructions)),
         ):
             values = getattr(self, name)
@@ -114,7 +131,7 @@ class PairBatch:
                 "processes; raise --sampling.episodes or start fewer"
             )
         pairs = np.flatnonzero(np.isin(self.prefix, mine))
-        shown = [getattr(self, name)[mine] for name in ("start", "goal")]
+        shown = [getattr(self, name)[mine].ravel() for name in ("start", "goal", "replay")]
         shown += [getattr(self, name)[pairs].ravel() for name in ("before", "after", "history")]
         frames = np.unique(np.concatenate(shown))
         frames = frames[frames >= 0]
@@ -126,13 +143,15 @@ class PairBatch:
             "frames": _renumbered(self.frames[frames], images),
             "instructions": tuple(self.instructions[row] for row in mine),
             "visible": self.visible[mine],
+            "replay_belief": self.replay_belief[mine],
             "prefix": _renumbered(self.prefix[pairs], mine),
         }
-        for name in ("start", "goal"):
+        for name in ("start", "goal", "replay"):
             changed[name] = _renumbered(getattr(self, name)[mine], frames)
         for name in ("before", "after", "history"):
             changed[name] = _renumbered(getattr(self, name)[pairs], frames)
-        changed |= {name: getattr(self, name)[pairs] for name in TARGETS}
+        told = ("belief", "own", "untold", *TARGETS)
+        changed |= {name: getattr(self, name)[pairs] for name in told}
         return replace(self, **changed)
 
     def __len__(self) -> int:

@@ -52,7 +52,9 @@ def build(backbone: CompactConfig | HfConfig) -> ProgressNetwork:
         from .hf.storing import build as build_hf
 
         return build_hf(backbone)
-    return ProgressNetwork(Compact(backbone), backbone.width, time_to_go=backbone.time_to_go)
+    return ProgressNetwork(
+        Compact(backbone), backbone.width, time_to_go=backbone.time_to_go, belief=backbone.belief
+    )
 
 
 def save(

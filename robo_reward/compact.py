@@ -147,7 +147,9 @@ class Compact(nn.Module):
         said = torch.cat([prefix.said for prefix in prefixes])
         return CompactPrefix(kept, there, prefixes[0].views, said)
 
-    def read(self, prefix: CompactPrefix, index: Tensor, panel: Panel) -> Tensor:
+    def read(
+        self, prefix: CompactPrefix, index: Tensor, panel: Panel, told: Tensor | None = None
+    ) -> Tensor:
         """Return slots (B, 5, D) of the queries in ``panel`` (B, H + 2, V, 1, D).
 
         Earlier queries are a token each, before and after a token a view. Slots start from what
@@ -163,7 +165,8 @@ class Compact(nn.Module):
         there = torch.cat([recalled, there], dim=1)
         seen: Tensor = self.join(merged[:, -2:].flatten(1))
         agreement = self._agreement(seen, prefix.said[index])
-        slots = self.slots + (seen + self.agree_in(agreement)).unsqueeze(1)
+        known = seen + self.agree_in(agreement)
+        slots = self.slots + (known if told is None else known + told).unsqueeze(1)
         readable = torch.ones(rows, SLOTS, dtype=torch.bool, device=shown.device)
         everything = torch.cat([prefix.there[index], there, readable], dim=1)
         kept = [(key[index], value[index]) for key, value in prefix.kept]

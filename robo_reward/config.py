@@ -35,6 +35,8 @@ class CompactConfig:
     history: int = 0
     """Earlier queries shown beside before and after: the first, and those 1, 2, 4, … before. Not
     recommended yet: with it Φ goes on rising when nothing is seen (docs/results.md)."""
+    belief: bool = False
+    """Tell each query the Φ of the one before and the largest so far, as the model judged them."""
     time_to_go: bool = False
     """Tell the seconds until success too."""
 
@@ -59,6 +61,8 @@ class HfConfig:
     history: int = 0
     """Earlier queries shown beside before and after: the first, and those 1, 2, 4, … before. Not
     recommended yet: with it Φ goes on rising when nothing is seen (docs/results.md)."""
+    belief: bool = False
+    """Tell each query the Φ of the one before and the largest so far, as the model judged them."""
     time_to_go: bool = False
     """Tell the seconds until success too."""
     text_tokens: int = 64
@@ -84,7 +88,7 @@ class HfConfig:
             raise InputError(f"learning_rate must be positive, got {self.learning_rate}")
 
 
-_LATER = ("time_to_go", "view_disagreement")
+_LATER = ("belief", "time_to_go", "view_disagreement")
 
 
 def stored(settings: Any) -> dict[str, Any]:

@@ -70,9 +70,12 @@ class FakeBackbone(nn.Module):
         """Return one prefix of all rows; they must share their view names."""
         return FakePrefix(torch.cat([prefix.state for prefix in prefixes]), prefixes[0].names)
 
-    def read(self, prefix: FakePrefix, index: Tensor, panel: Panel) -> Tensor:
+    def read(
+        self, prefix: FakePrefix, index: Tensor, panel: Panel, told: Tensor | None = None
+    ) -> Tensor:
         """Return slots (B, 5, D) of the queries in ``panel`` (B, H + 2, V, 1, D)."""
         state = prefix.state[index] + self._sum(panel, self.suffix_roles, prefix.names)
+        state = state if told is None else state + told
         return torch.tanh(state.unsqueeze(1) * self.slots)
 
     def _text(self, text: str) -> Tensor:

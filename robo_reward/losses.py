@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from .batch import PairBatch
-from .bins import expectation, seconds_two_hot, two_hot
+from .bins import BINS, expectation, seconds_two_hot, two_hot
 from .config import LossWeights
 from .network import HOPS, Readout
 
@@ -19,9 +19,11 @@ def loss_terms(readout: Readout, batch: PairBatch) -> dict[str, Tensor]:
     device = readout.success.device
     terms: dict[str, Tensor] = {}
     targets = np.stack([getattr(batch, name) for name in HOPS], axis=1)
-    known, values = _known(targets, device)
+    known, values = _known(np.where(batch.untold, np.float32(0.0), targets), device)
     logits = readout.hops[known]
-    terms["bins"] = _mean(_cross(two_hot(values), logits))
+    even = torch.as_tensor(batch.untold, device=device)[known]
+    wanted = two_hot(values).masked_fill(even[:, None], 1.0 / BINS)
+    terms["bins"] = _mean(_cross(wanted, logits))
     terms["value"] = _mean(
         functional.smooth_l1_loss(expectation(logits), values, beta=0.1, reduction="none")
     )
@@ -40,7 +42,8 @@ def loss_terms(readout: Readout, batch: PairBatch) -> dict[str, Tensor]:
 
 def known_targets(batch: PairBatch, terms: Iterable[str]) -> list[float]:
     """Return for each term how many targets it is a mean over."""
-    hops = sum(int((~np.isnan(getattr(batch, name))).sum()) for name in HOPS)
+    targets = np.stack([getattr(batch, name) for name in HOPS], axis=1)
+    hops = int((batch.untold | ~np.isnan(targets)).sum())
     of_hops = {"bins": hops, "value": hops}
     return [
         float(of_hops[name] if name in of_hops else (~np.isnan(getattr(batch, name))).sum())

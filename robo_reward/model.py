@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
-from itertools import batched
+from itertools import batched, chain
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,8 @@ class ModelSettings:
     """Side that every view is resized to, in pixels; None: views are judged as recorded."""
     history: int = 0
     """Earlier queries shown with each."""
+    belief: bool = False
+    """Whether each query is told what was judged before."""
     query_period_s: float = 0.4
     """Seconds between queries."""
     view_disagreement: bool = False
@@ -80,6 +82,7 @@ class Session:
             goal=self.goal,
             past=self.past,
             frame=frame,
+            belief=self.tracker.belief,
         )
 
 
@@ -224,9 +227,11 @@ class QueryModel:
         """Return the verdict and the features of confidence of every query."""
         verdicts: list[Verdict] = []
         features: list[list[float]] = []
-        for chunk in batched(queried, QUERIES_A_PASS):
+        together = 1 if self.settings.belief else QUERIES_A_PASS
+        seen = chain.from_iterable(map(self.reader.see, batched(queried, QUERIES_A_PASS)))
+        for chunk in batched(seen, together):
             queries = []
-            for frame in self.reader.see(chunk):
+            for frame in chunk:
                 queries.append(session.query(frame))
                 session.past = self._kept(session.past, frame)
             for reading in self.reader.read(queries):

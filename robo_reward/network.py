@@ -4,7 +4,7 @@ Letters: N images, F frames, V views, P prefixes, B pairs, R = 5 slots, D width.
 """
 
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from .batch import PairBatch
-from .bins import BINS, centres
+from .bins import BINS, centres, expectation
 from .processes import spread_like, whole
 from .protocols import Backbone, Panel
 
@@ -36,9 +36,14 @@ class Readout:
 
 
 class ProgressNetwork(nn.Module):
-    """Heads on the slots of a backbone: three hops, success, match, and maybe time to go."""
+    """Heads on the slots of a backbone: three hops, success, match, and maybe time to go.
 
-    def __init__(self, backbone: nn.Module, width: int, *, time_to_go: bool = False) -> None:
+    A network with a belief is told its own earlier verdicts (`robo_reward.belief`).
+    """
+
+    def __init__(
+        self, backbone: nn.Module, width: int, *, time_to_go: bool = False, belief: bool = False
+    ) -> None:
         super().__init__()
         self.backbone = backbone
         self.hop_heads = nn.ModuleList(nn.Linear(width, BINS) for _ in HOPS)
@@ -50,6 +55,12 @@ class ProgressNetwork(nn.Module):
         if time_to_go:  # made last: the other weights are those of a network without it
             self.time_head = nn.Linear(width, BINS)
             _tilt(self.time_head)
+        self.believe: nn.Sequential | None = None
+        if belief:
+            self.believe = nn.Sequential(
+                nn.Linear(3, width), nn.GELU(), nn.Linear(width, width, bias=False)
+            )
+            nn.init.zeros_(cast(nn.Linear, self.believe[2]).weight)
 
     @property
     def seam(self) -> Backbone:
@@ -74,6 +85,16 @@ class ProgressNetwork(nn.Module):
         own = self.state_dict()
         spread = {name: spread_like(t, own.get(name, t)) for name, t in state.items()}
         self.load_state_dict({**self.frozen(), **spread}, strict=True)
+
+    def told(self, belief: Tensor) -> Tensor | None:
+        """Return what slots are told (B, D) of a belief (B, 2); nothing where it is NaN."""
+        if self.believe is None:
+            return None
+        belief = belief.to(cast(nn.Linear, self.believe[0]).weight)
+        known = ~belief.isnan().any(-1, keepdim=True)
+        scaled = torch.where(known, 2.0 * belief - 1.0, 0.0)
+        spoken: Tensor = self.believe(torch.cat([scaled, known.to(belief)], dim=-1))
+        return spoken * known
 
     def heads(self, slots: Tensor) -> Readout:
         """Return the readout of slots (B, 5, D); time to go is read where ``hop_goal`` is."""
@@ -100,7 +121,45 @@ class ProgressNetwork(nn.Module):
         )
         panel = gather(tokens, frames, queries, visible[batch.prefix])
         index = torch.as_tensor(batch.prefix, device=device)
-        return self.heads(self.seam.read(prefix, index, panel))
+        belief = self._belief(batch, tokens, prefix)
+        return self.heads(self.seam.read(prefix, index, panel, self.told(belief)))
+
+    def _belief(self, batch: PairBatch, tokens: Tensor, prefix: Any) -> Tensor:
+        """Return what each pair is told of earlier verdicts (B, 2)."""
+        made_up = torch.as_tensor(batch.belief, device=tokens.device)
+        if self.believe is None or (batch.own < 0).all():
+            return made_up
+        said = made_up.new_full((*batch.replay.shape, 2), torch.nan)
+        shown = np.flatnonzero((batch.replay >= 0).any(axis=1))
+        with torch.no_grad():
+            said[torch.as_tensor(shown)] = self._replayed(batch, shown, tokens, prefix)
+        own = torch.as_tensor(batch.own, device=tokens.device)
+        rows = torch.as_tensor(batch.prefix, device=tokens.device)
+        return torch.where((own >= 0).unsqueeze(-1), said[rows, own], made_up)
+
+    def _replayed(
+        self, batch: PairBatch, chosen: NDArray[np.int64], tokens: Tensor, prefix: Any
+    ) -> Tensor:
+        """Return what is believed after each frame of the chosen prefixes' replays (n, R, 2).
+
+        The frames are judged in order, each told what was said of the one before.
+        """
+        rows = torch.as_tensor(chosen, device=tokens.device)
+        references = np.stack([batch.start, batch.goal], axis=1)[chosen]
+        unknown = torch.as_tensor(np.where(references < 0, np.nan, 0.0)).to(tokens)
+        belief = torch.as_tensor(batch.replay_belief[chosen], device=tokens.device)
+        replay, visible = batch.replay[chosen], batch.visible[chosen]
+        nothing = np.full((len(rows), batch.history.shape[1]), -1)
+        steps = []
+        for step in range(replay.shape[1]):
+            shown = [nothing, replay[:, max(step - 1, 0), None], replay[:, step, None]]
+            panel = gather(tokens, batch.frames, np.concatenate(shown, axis=1), visible)
+            readout = self.heads(self.seam.read(prefix, rows, panel, self.told(belief)))
+            anchors = expectation(readout.hops[:, 1:]) + torch.tensor([0.0, 1.0]).to(tokens)
+            last = (anchors.clamp(0.0, 1.0) + unknown).nanmean(dim=1)
+            belief = torch.stack([last, torch.fmax(belief[:, 1], last)], dim=1)
+            steps.append(belief)
+        return torch.stack(steps, dim=1)
 
 
 def _tilt(head: nn.Linear) -> None:

@@ -10,9 +10,11 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from .belief import UNKNOWN, drawn_belief
 from .config import at_least
 from .errors import InputError
 from .goals import Goal
+from .hiding import hide
 from .history import remembered
 from .packing import Key, Plan
 from .sampling import sample_frames, sample_pairs
@@ -51,6 +53,13 @@ class SamplingConfig:
 
     drop_history: float = 0.2
     """Probability that nothing of what was before is shown, in models with a history."""
+    drop_belief: float = 0.25
+    """Probability that nothing of earlier verdicts is told, in models with a belief."""
+    own_belief: float = 0.5
+    """Probability that the pairs of a prefix are told the network's own earlier verdicts, where the
+    frames are there that these need; else what is told is made up from the truth."""
+    unseen: float = 0.04
+    """Probability that *before* or *after* shows nothing: black, an even colour, or noise."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be drawn."""
@@ -86,7 +95,12 @@ class PairSampler:
     """Draws training steps from episodes whose goals are known."""
 
     def __init__(
-        self, known: Mapping[int, Known], config: SamplingConfig, *, history: int = 0
+        self,
+        known: Mapping[int, Known],
+        config: SamplingConfig,
+        *,
+        history: int = 0,
+        belief: bool = False,
     ) -> None:
         """Prepare the draws.
 
@@ -94,10 +108,12 @@ class PairSampler:
             known: What is known of each episode, by its number.
             config: Probabilities and sizes.
             history: Slots that show earlier queries, see `robo_reward.history`.
+            belief: Whether earlier verdicts are told, see `robo_reward.belief`.
         """
         if not known:
             raise InputError("there is no episode to train on; give a dataset with episodes")
-        self.known, self.config, self.history = known, config, history
+        self.known, self.config = known, config
+        self.history, self.belief = history, belief
         self.episodes = np.array(sorted(known))
         self.chances = _chances([known[episode].chance for episode in self.episodes.tolist()])
         self.done: dict[tuple[int, str], list[Key]] = {}
@@ -133,6 +149,7 @@ class PairSampler:
             frames = sample_frames(facts.usable, self.config.frames, facts.period, rng)
             for _ in range(self.config.prefixes):
                 self.add_prefix(plan, episode, frames, rng)
+        hide(plan, self.config.unseen, rng)
         return plan
 
     def add_prefix(self, plan: Plan, episode: int, frames: Ints, rng: np.random.Generator) -> None:
@@ -155,6 +172,9 @@ class PairSampler:
         before, after = sample_pairs(
             progress, frames.astype(np.float64), self.config.pairs, facts.period, rng
         )
+        replay = frames if self.belief and rng.random() < self.config.own_belief else frames[:0]
+        plan.replays.append([plan.frame((episode, frame)) for frame in replay.tolist()])
+        plan.replay_beliefs.append(self._belief(goal, facts, int(frames[0]), rng))
         hops = np.where(before == after, 0.0, hop(progress[before], progress[after]))
         seconds = time_to_go(goal.success, facts.fps)
         for p, q, step in zip(frames[before], frames[after], hops, strict=True):
@@ -168,6 +188,8 @@ class PairSampler:
             seen = [plan.frame(None if slot is None else (episode, slot)) for slot in slots]
             pair = (number, plan.frame((episode, int(p))), plan.frame((episode, int(q))), seen)
             plan.pairs.append(pair)
+            plan.beliefs.append(self._belief(goal, facts, int(q), rng))
+            plan.own.append(_step(replay, int(q) - facts.period))
             phi, success = float(goal.progress[q]), float(goal.success[q])
             from_start = phi if start is not None else np.nan
             from_goal = phi - 1.0 if shown is not None else np.nan
@@ -189,6 +211,19 @@ class PairSampler:
         if rivals and picture_draw < self.config.other_picture:
             return goal, rivals[rng.integers(len(rivals))]
         return goal, goal.instructions[0]
+
+    def _belief(
+        self, goal: Goal, facts: Known, after: int, rng: np.random.Generator
+    ) -> tuple[float, float]:
+        """Return what was judged before *after*; a goal of unknown truth is believed as the own.
+
+        So that what is believed does not give away which instruction is foreign.
+        """
+        if not self.belief or rng.random() < self.config.drop_belief:
+            return UNKNOWN
+        unknown = math.isnan(goal.progress[after])
+        believed = facts.goals[0] if unknown else goal
+        return drawn_belief(believed.progress, after, facts.period, rng)
 
     def _reference(
         self, known: list[Key], episode: int, plan: Plan, rng: np.random.Generator
@@ -215,6 +250,11 @@ class PairSampler:
                 there = np.flatnonzero(present)
                 visible[there[rng.integers(len(there))]] = True
         return visible
+
+
+def _step(replay: Ints, frame: int) -> int:
+    """Return the step of a replay that judges a frame, −1 where none does."""
+    return next(iter(np.flatnonzero(replay == frame).tolist()), -1)
 
 
 def _chances(weights: Sequence[float]) -> NDArray[np.float64] | None:

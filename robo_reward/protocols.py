@@ -81,8 +81,13 @@ class Backbone(Protocol):
     def stack(self, prefixes: Sequence[Any]) -> Any:
         """Return one prefix that holds those of several `prefix` calls, in order."""
 
-    def read(self, prefix: Any, index: "Tensor", panel: Panel) -> "Tensor":
-        """Return slots (B, R, D) for suffixes [history …, before, after] on prefix ``index``."""
+    def read(
+        self, prefix: Any, index: "Tensor", panel: Panel, told: "Tensor | None" = None
+    ) -> "Tensor":
+        """Return slots (B, R, D) for suffixes [history …, before, after] on prefix ``index``.
+
+        What is ``told`` (B, D) beside what is shown is added to every slot before it reads.
+        """
 
 
 class ProgressModel(Protocol):

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from .belief import UNKNOWN
 from .protocols import Views
 from .tracker import Reading
 
@@ -34,6 +35,8 @@ class Query:
     """Frames of the queries before, latest last, or what `history.kept` leaves of them; empty at
     the first."""
     frame: Seen
+    belief: tuple[float, float] = UNKNOWN
+    """What was judged before, see `robo_reward.belief`; asked for by models that have one."""
 
     def without(self, view: str) -> "Query":
         """Return the question as if this view were missing everywhere."""
@@ -43,6 +46,7 @@ class Query:
             goal=self.goal.without(view),
             past=tuple(seen.without(view) for seen in self.past),
             frame=self.frame.without(view),
+            belief=self.belief,
         )
 
 

@@ -154,7 +154,10 @@ class Reader:
         seam = self.network.seam
         panel = self._panel([self._suffix(query) for query in queries], names)
         prefix = prefixes[0] if len(prefixes) == 1 else seam.stack(prefixes)
-        slots = seam.read(prefix, torch.tensor(index, device=self.device), panel)
+        told = self.network.told(
+            torch.tensor([query.belief for query in queries], device=self.device)
+        )
+        slots = seam.read(prefix, torch.tensor(index, device=self.device), panel, told)
         return self.network.heads(slots)
 
     def _prefix(self, key: Any, query: Query) -> Any:

@@ -60,10 +60,20 @@ class Tracker:
     def __init__(self, settings: TrackerSettings) -> None:
         self.settings = settings
         self._progress = math.nan
+        self._anchored = math.nan
+        self._largest = math.nan
         self._incremental = 0.0
         self._success = 0.0
         self._match = 1.0
         self.features: list[float] = []
+
+    @property
+    def belief(self) -> tuple[float, float]:
+        """Φ̄ of the anchors at the last query and the largest so far; NaN before the first.
+
+        Not the fused Φ, which lags behind them.
+        """
+        return self._anchored, self._largest
 
     def update(self, reading: Reading) -> Verdict:
         """Return the verdict of the next query."""
@@ -83,6 +93,8 @@ class Tracker:
         self._progress, weight = fuse_step(
             self._progress, now, alpha=settings.alpha, disagreement=settings.disagreement
         )
+        self._anchored = anchored(reading)
+        self._largest = float(np.fmax(self._largest, self._anchored))
         if not math.isnan(step):
             self._incremental = float(apply_hop(self._incremental, step))
         self.features = _features(reading, now, weight)

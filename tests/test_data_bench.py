@@ -181,3 +181,14 @@ def test_what_cannot_be_measured_or_written_is_refused(tmp_path: Path) -> None:
         place = re.escape(str(tmp_path / "file"))
         with pytest.raises(RoboRewardError, match=rf"cannot write {place}"):
             replace(bench, json=tmp_path / "file" / "figures.json").run()
+
+
+def test_a_model_that_believes_has_no_slow_way_to_compare_with() -> None:
+    with pytest.raises(RoboRewardError, match="leave --belief out"):
+        bench_label(backbone=replace(SHAPE, belief=True)).run()
+
+
+def test_a_training_step_of_a_model_that_believes_costs_the_same_both_ways() -> None:
+    command = bench_train(backbone=replace(SHAPE, belief=True))
+    figures = command.measure(made_up_batch(command, SamplingConfig(episodes=2, own_belief=0.0)))
+    assert figures["pairs"] == 2 * 4 * 4

@@ -147,7 +147,7 @@ def test_a_dry_run_tells_sizes_and_memory_and_fetches_nothing(
 
 
 def test_one_cached_pass_says_what_three_whole_ones_say_and_costs_less(base: Path) -> None:
-    hf = HfConfig(base=str(base), image_size=32, lora_rank=0, dtype="fp32", history=1)
+    hf = HfConfig(base=str(base), image_size=32, lora_rank=0, dtype="fp32", history=1, belief=True)
     figures = BenchLabel(queries=8, repeats=1, hf=hf).measure()
     assert figures["image_size"] == 32
     assert figures["macs_ratio"] > 4.0

@@ -60,12 +60,17 @@ def batch(seed: int, frames: int = 12, pairs: int = 16) -> PairBatch:
         before=before,
         after=after,
         history=np.full((pairs, 0), -1),
+        belief=np.full((pairs, 2), np.nan, np.float32),
+        replay=np.full((2, 0), -1),
+        replay_belief=np.full((2, 2), np.nan, np.float32),
+        own=np.full(pairs, -1),
         hop_previous=np.array(hops, np.float32),
         hop_start=progress[after].astype(np.float32),
         hop_goal=progress[after].astype(np.float32) - 1.0,
         success=(progress[after] > 0.95).astype(np.float32),
         match=np.full(pairs, np.nan, np.float32),
         time_to_go=np.full(pairs, np.nan, np.float32),
+        untold=np.zeros((pairs, 3), np.bool_),
     )
 
 

@@ -30,7 +30,14 @@ from robo_reward.targets import hop
 
 FRONT, WRIST = (f"observation.images.{view}" for view in VIEWS)
 SURE = SamplingConfig(
-    prefixes=4, pairs=6, other_goal=0, foreign=0, other_picture=0, drop_start=0, drop_goal=0
+    prefixes=4,
+    pairs=6,
+    other_goal=0,
+    foreign=0,
+    other_picture=0,
+    drop_start=0,
+    drop_goal=0,
+    unseen=0,
 )
 
 
@@ -68,6 +75,7 @@ def test_lerobot_knows_the_type_and_stores_its_settings(tmp_path: Path) -> None:
         ({"swap": 1.5}, "swap is a probability"),
         ({"shift": -1.0}, "shift must be a share"),
         ({"backbone": CompactConfig(history=1)}, "history must be 0"),
+        ({"backbone": CompactConfig(belief=True)}, "belief off"),
         ({"optimizer_lr": 0.0}, "learning rate must be positive"),
     ],
 )

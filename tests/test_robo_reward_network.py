@@ -35,6 +35,8 @@ def test_shared_encoding_reads_as_each_pair_on_its_own(history: int) -> None:
             start=whole.start[row],
             goal=whole.goal[row],
             visible=whole.visible[row],
+            replay=whole.replay[row],
+            replay_belief=whole.replay_belief[row],
             prefix=np.zeros(1, np.int64),
         )
         got = tiny.forward(network, alone)

@@ -21,6 +21,7 @@ CALM = {
     "drop_start": 0.0,
     "drop_goal": 0.0,
     "drop_views": 0.0,
+    "unseen": 0.0,
 }
 
 
@@ -33,6 +34,7 @@ def sampler(
     goals: dict[int, tuple[Goal, ...]],
     usable: dict[int, np.ndarray] | None = None,
     history: int = 0,
+    belief: bool = False,
     **changes: Any,
 ) -> PairSampler:
     """Return a sampler that always draws the recorded goal, all views and both references."""
@@ -44,7 +46,7 @@ def sampler(
         number: Known(goals=several, usable=frames[number], period=PERIOD, present=both, fps=FPS)
         for number, several in goals.items()
     }
-    return PairSampler(known, config, history=history)
+    return PairSampler(known, config, history=history, belief=belief)
 
 
 def plans(drawn: PairSampler, count: int = 20) -> list[Plan]:

@@ -172,11 +172,13 @@ def small(made: Reader, most: int) -> list[int]:
     counts: list[int] = []
     read = made.network.backbone.read
 
-    def limited(prefix: object, index: torch.Tensor, panel: object) -> torch.Tensor:
+    def limited(
+        prefix: object, index: torch.Tensor, panel: object, told: object = None
+    ) -> torch.Tensor:
         counts.append(len(index))
         if len(index) > most:
             raise torch.OutOfMemoryError("too many")
-        return read(prefix, index, panel)  # type: ignore[no-any-return]
+        return read(prefix, index, panel, told)  # type: ignore[no-any-return]
 
     made.network.backbone.read = limited  # type: ignore[method-assign, assignment]
     return counts

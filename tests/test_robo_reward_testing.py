@@ -76,9 +76,11 @@ def test_the_fake_model_without_references_says_what_it_cannot_know() -> None:
 class Copies(FakeBackbone):
     """Reads whatever stands in for a missing view."""
 
-    def read(self, prefix: FakePrefix, index: Tensor, panel: Panel) -> Tensor:
+    def read(
+        self, prefix: FakePrefix, index: Tensor, panel: Panel, told: Tensor | None = None
+    ) -> Tensor:
         return super().read(
-            prefix, index, Panel(tokens=panel.tokens, there=torch.ones_like(panel.there))
+            prefix, index, Panel(tokens=panel.tokens, there=torch.ones_like(panel.there)), told
         )
 
 
@@ -92,8 +94,10 @@ class ByPlace(FakeBackbone):
 class Leaks(FakeBackbone):
     """Lets the queries of a batch see each other."""
 
-    def read(self, prefix: FakePrefix, index: Tensor, panel: Panel) -> Tensor:
-        slots = super().read(prefix, index, panel)
+    def read(
+        self, prefix: FakePrefix, index: Tensor, panel: Panel, told: Tensor | None = None
+    ) -> Tensor:
+        slots = super().read(prefix, index, panel, told)
         return slots - slots.mean(dim=0)
 
 
@@ -115,9 +119,30 @@ class StacksBackwards(FakeBackbone):
 class Forgetful(FakeBackbone):
     """Answers the same question differently."""
 
-    def read(self, prefix: FakePrefix, index: Tensor, panel: Panel) -> Tensor:
-        slots = super().read(prefix, index, panel)
+    def read(
+        self, prefix: FakePrefix, index: Tensor, panel: Panel, told: Tensor | None = None
+    ) -> Tensor:
+        slots = super().read(prefix, index, panel, told)
         return slots + torch.rand_like(slots)
+
+
+class Deaf(FakeBackbone):
+    """Does not hear what it is told."""
+
+    def read(
+        self, prefix: FakePrefix, index: Tensor, panel: Panel, told: Tensor | None = None
+    ) -> Tensor:
+        return super().read(prefix, index, panel)
+
+
+class TellsAll(FakeBackbone):
+    """Tells every query what one is told."""
+
+    def read(
+        self, prefix: FakePrefix, index: Tensor, panel: Panel, told: Tensor | None = None
+    ) -> Tensor:
+        spread = None if told is None else told.mean(dim=0, keepdim=True).expand_as(told)
+        return super().read(prefix, index, panel, spread)
 
 
 class Parses(FakeBackbone):
@@ -138,6 +163,8 @@ class Parses(FakeBackbone):
         (Normalises, "tokens of an image do not depend on its batch"),
         (StacksBackwards, "stacked prefixes read as prefixes made together"),
         (Forgetful, "the same question has the same answer"),
+        (Deaf, "what a query is told must reach its slots"),
+        (TellsAll, "what one query is told leaves the others alone"),
         (Parses, "'<image>' of 7 characters must leave other queries alone"),
     ],
 )

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from robo_reward.batch import PairBatch
+from robo_reward.batch import TARGETS, PairBatch
 from robo_reward.bins import centres
 from robo_reward.checkpoint import build
 from robo_reward.config import CompactConfig
@@ -79,20 +79,24 @@ def batch(seed: int = 0, history: int = 0, pairs: int = 10) -> PairBatch:
         before=rng.integers(0, 6, size=pairs),
         after=rng.integers(0, 6, size=pairs),
         history=rng.integers(-1, 6, size=(pairs, history)),
+        belief=rng.uniform(size=(pairs, 2)).astype(np.float32),
+        replay=np.full((3, 0), -1),
+        replay_belief=np.full((3, 2), np.nan, np.float32),
+        own=np.full(pairs, -1),
         hop_previous=targets(-1.0),
         hop_start=progress,
         hop_goal=progress - 1.0,
         success=np.round(targets(0.0)),
         match=np.round(targets(0.0)),
         time_to_go=np.abs(targets(-1.0)),
+        untold=np.zeros((pairs, 3), np.bool_),
     )
 
 
 def part(whole: PairBatch, pairs: list[int]) -> PairBatch:
     """Return a batch of some pairs of another."""
-    columns = ("prefix", "before", "after", "history", "success", "match", "time_to_go")
-    hops = ("hop_previous", "hop_start", "hop_goal")
-    return replace(whole, **{name: getattr(whole, name)[pairs] for name in (*columns, *hops)})
+    columns = ("prefix", "before", "after", "history", "belief", "own", "untold")
+    return replace(whole, **{name: getattr(whole, name)[pairs] for name in (*columns, *TARGETS)})
 
 
 def forward(made: ProgressNetwork, given: PairBatch) -> Readout:

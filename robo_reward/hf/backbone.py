@@ -142,12 +142,15 @@ class HfBackbone(nn.Module):
         after = torch.cat([prefix.after for prefix in prefixes])
         return HfPrefix(kept, there, after, prefixes[0].names, prefixes[0].order)
 
-    def read(self, prefix: HfPrefix, index: Tensor, panel: Panel) -> Tensor:
+    def read(
+        self, prefix: HfPrefix, index: Tensor, panel: Panel, told: Tensor | None = None
+    ) -> Tensor:
         """Return slots (B, 5, D) of the queries in ``panel`` (B, H + 2, V, K, W)."""
         rows, device = len(index), self.slots.device
         shown = self._shown(prefix.names, self._roles(panel.there.shape[1] - 2), by_view=False)
         pieces, seen, there = self._fill(shown, panel, prefix.order)
-        slots = self.slots.to(pieces.dtype).expand(rows, -1, -1)
+        slots = self.slots.expand(rows, -1, -1)
+        slots = (slots if told is None else slots + told.unsqueeze(1)).to(pieces.dtype)
         readable = torch.ones(rows, SLOTS, dtype=torch.bool, device=device)
         there = torch.cat([there, readable], dim=1)
         counted = shown.span + torch.arange(SLOTS, device=device)

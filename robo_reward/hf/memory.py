@@ -196,7 +196,7 @@ def weigh(architecture: dict[str, Any], config: HfConfig) -> Weights:
         prepare(model, family, config)
         width = architecture["text_config"]["hidden_size"]
         blank = torch.nn.LayerNorm(width)
-        heads = ProgressNetwork(blank, width, time_to_go=config.time_to_go)
+        heads = ProgressNetwork(blank, width, time_to_go=config.time_to_go, belief=config.belief)
     base, ours = Weights.of(model), Weights.of(heads)
     return Weights(
         frozen=base.frozen,

@@ -31,7 +31,9 @@ def build(config: HfConfig) -> ProgressNetwork:
         RoboRewardError: If the base cannot be read, or the configuration does not fit it.
     """
     backbone = HfBackbone(config, read_facts(config.base), read_model(config.base))
-    return ProgressNetwork(backbone, backbone.width, time_to_go=config.time_to_go)
+    return ProgressNetwork(
+        backbone, backbone.width, time_to_go=config.time_to_go, belief=config.belief
+    )
 
 
 def save_base(directory: Path, network: ProgressNetwork) -> dict[str, Any]:
@@ -72,7 +74,9 @@ def load_base(directory: Path, config: HfConfig, stored: dict[str, Any]) -> Prog
     facts = Facts(architecture=stored["architecture"], pixels=pixels, tokenizer=text.decode())
     dtype = torch.bfloat16 if config.dtype == "bf16" else torch.float32
     backbone = HfBackbone(config, facts, blank_model(facts, dtype))
-    network = ProgressNetwork(backbone, backbone.width, time_to_go=config.time_to_go)
+    network = ProgressNetwork(
+        backbone, backbone.width, time_to_go=config.time_to_go, belief=config.belief
+    )
     _load_frozen(frozen_file(directory, stored["frozen_sha256"]), network, stored["frozen_sha256"])
     return network
 

@@ -30,7 +30,8 @@ class MultiviewProgressConfig(RewardModelConfig):
     """
 
     backbone: CompactConfig = field(default_factory=CompactConfig)
-    """Shape of the network; without history, whose frames LeRobot's items do not hold."""
+    """Shape of the network; without history and belief: what they need
+    LeRobot's items do not hold."""
     views: list[str] = field(default_factory=list)
     """Cameras to use, without ``observation.images.``; none: all that the dataset has, and
     training fills them in."""
@@ -58,6 +59,8 @@ class MultiviewProgressConfig(RewardModelConfig):
     """Probability of no goal reference."""
     drop_views: float = SamplingConfig.drop_views
     """Probability that views are dropped; then each is, with the same probability."""
+    unseen: float = SamplingConfig.unseen
+    """Probability that *before* or *after* shows nothing: black, an even colour, or noise."""
     shift: float = TrainingConfig.shift
     """Images are shifted by up to this share of their side, each camera of an episode alike."""
     brightness: float = TrainingConfig.brightness
@@ -82,8 +85,11 @@ class MultiviewProgressConfig(RewardModelConfig):
         """
         super().__post_init__()
         at_least(1, "before", self.before)
-        if self.backbone.history:
-            raise InputError("history must be 0: an item of a LeRobot dataset holds no more frames")
+        if self.backbone.history or self.backbone.belief:
+            raise InputError(
+                "history must be 0 and belief off: an item of a LeRobot dataset holds no earlier "
+                "frames and verdicts"
+            )
         if self.preprocessing != PREPROCESSING:
             raise CheckpointError(
                 f"this model was trained with preprocessing {self.preprocessing!r}, this version "
@@ -105,6 +111,7 @@ class MultiviewProgressConfig(RewardModelConfig):
             drop_start=self.drop_start,
             drop_goal=self.drop_goal,
             drop_views=self.drop_views,
+            unseen=self.unseen,
         )
 
     def training(self) -> TrainingConfig:

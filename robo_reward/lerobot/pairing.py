@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..batch import PairBatch
+from ..hiding import hide
 from ..packing import Plan, pack
 from ..plan import Known, PairSampler, SamplingConfig
 from .table import GoalTable
@@ -78,4 +79,5 @@ def pair_batch(
     for episode in shown.episodes.tolist():
         for _ in range(config.prefixes):
             sampler.add_prefix(plan, episode, known[episode].usable, rng)
+    hide(plan, config.unseen, rng)
     return pack(plan, shown, shown.views)
