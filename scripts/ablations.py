@@ -36,12 +36,22 @@ type Change = Callable[[Train], Train]
 
 PERIOD_S = 0.2
 FIGURES = ("voc_harmonic", "order_others", "mae", "concordance", "success_auroc")
-PROBES = ("frozen", "shuffled", "reversed", "counterfactual", "goal_photo")
+PROBES = ("frozen", "shuffled", "reversed", "counterfactual", "goal_photo", "black_frames")
 
 
 def sampled(**changes: Any) -> Change:
     """Return the change of some probabilities of the draws."""
     return lambda command: replace(command, sampling=replace(command.sampling, **changes))
+
+
+def believing(own_belief: float) -> Change:
+    """Return the change to a model that is told its own earlier verdicts."""
+
+    def change(command: Train) -> Train:
+        sampling = replace(command.sampling, own_belief=own_belief)
+        return replace(command, backbone=replace(command.backbone, belief=True), sampling=sampling)
+
+    return change
 
 
 def in_order(
@@ -58,6 +68,9 @@ VARIANTS: dict[str, Change] = {
     "no negatives": sampled(other_goal=0.0, foreign=0.0, other_picture=0.0),
     "pairs in order of time": lambda command: command,
     "one view": lambda command: replace(command, views=("front",)),
+    "no frames that show nothing": sampled(unseen=0.0),
+    "told earlier verdicts": believing(own_belief=0.5),
+    "told, of the truth with noise alone": believing(own_belief=0.0),
 }
 
 
