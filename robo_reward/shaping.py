@@ -77,6 +77,19 @@ def decision_reward(rewards: ArrayLike, gamma: float) -> float:
     return float(steps @ gamma ** np.arange(len(steps)))
 
 
+def counted(
+    following: ArrayLike, terminated: ArrayLike, truncated: ArrayLike, *, bootstraps: bool
+) -> Floats:
+    """Return what counts of the values (…) of following states.
+
+    It is 0 after the task has terminated, and where the learner does not bootstrap at a truncation.
+    """
+    dropped = np.asarray(terminated, np.bool_)
+    if not bootstraps:
+        dropped = dropped | np.asarray(truncated, np.bool_)
+    return np.where(dropped, 0.0, np.asarray(following, np.float64))
+
+
 def after(values: ArrayLike, final: ArrayLike, decisions: Decisions, *, bootstraps: bool) -> Floats:
     """Return (N,) the value of the state after each decision, 0 where none counts.
 
@@ -98,8 +111,9 @@ def after(values: ArrayLike, final: ArrayLike, decisions: Decisions, *, bootstra
     if len(decisions) == 0:
         return now
     following = np.append(now[1:], last[-1])
-    following = np.where(decisions.truncated, last if bootstraps else 0.0, following)
-    following = np.where(decisions.terminated, 0.0, following)
+    following = np.where(decisions.truncated, last, following)
+    ends = decisions.terminated, decisions.truncated
+    following = counted(following, *ends, bootstraps=bootstraps)
     if not (np.isfinite(now).all() and np.isfinite(following).all()):
         raise InputError(
             "a potential or value is not finite; hold the last one where a verdict is missing "
