@@ -14,6 +14,7 @@ from conftest import LENGTH, TASK, write_recordings
 ROOT = Path(__file__).parent.parent
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 SCORE, LABEL = "01_score_a_recording.py", "02_label_a_dataset.py"
+SHAPE = "03_shape_the_reward.py"
 
 
 def run(name: str, *args: object) -> subprocess.CompletedProcess[str]:
@@ -69,6 +70,18 @@ def test_a_dataset_is_labelled_and_the_suspicious_episodes_named(
     assert "the most suspicious of 3 episodes:" in done.stdout
     assert len(re.findall(r"^  episode +\d  0\.\d\d  \S", done.stdout, re.MULTILINE)) == 2
     assert f"--sample_weighting.progress_path={out / 'progress.parquet'}" in done.stdout
+
+
+def test_an_episode_is_paid_the_shaped_reward_and_its_sum_telescopes(
+    tiny_dataset: Path, model: Path
+) -> None:
+    done = run(SHAPE, model, "--references", tiny_dataset, "--steps", 12)
+    assert done.returncode == 0, done.stderr
+    *lines, last = done.stdout.splitlines()
+    assert [line.split()[0] for line in lines] == ["0", "10"]
+    total, left = re.findall(r"[+-]\d\.\d{4}", last)
+    assert total == left
+    assert float(total) != 0.0
 
 
 def test_what_cannot_work_is_said_in_one_sentence(tiny_dataset: Path) -> None:

@@ -1,6 +1,7 @@
 """Shaped environments: what is paid, in every autoreset mode, and what is refused."""
 
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import gymnasium as gym
@@ -65,7 +66,7 @@ def walk(env: gym.Env[Any, Any], actions: list[int]) -> list[dict[str, Any]]:
 def test_what_is_paid_by_hand() -> None:
     told = walk(ShapedReward(Corridor(), JUDGING), [1, 0, 1, 1, 1, 1])
     phi = [0.2, 0.4, 0.2, 0.4, 0.6, 0.8]
-    paid = [GAMMA * after - before for before, after in zip(phi, phi[1:], strict=False)]
+    paid = [GAMMA * after - before for before, after in pairwise(phi)]
     assert [step["shaping"] for step in told] == pytest.approx([*paid, -0.8]), "nothing at the end"
     assert [step["task_reward"] for step in told] == [0, 0, 0, 0, 0, 1]
     assert told[-1]["reward"] == pytest.approx(0.2)

@@ -1,0 +1,126 @@
+"""Flow matching: its loss, its sampler, and the likelihood that one random step gives it.
+
+A flow policy carries noise x_0 ~ N(0, I) to an action x_1 along dx = u(x, τ) dτ, τ from 0 to 1,
+with u trained towards x_1 − x_0 (rectified flow, arXiv 2209.03003, eq. 1). Carried without chance,
+an action has no likelihood that could be computed cheaply. So one of the K steps, drawn for each
+sample anew, is replaced by a step of the stochastic equation with the same marginals,
+
+    dx = (u + σ²/2 · s) dτ + σ dW,    s(x, τ) = (τ u − x) / (1 − τ)    (the score of the flow),
+
+with σ² = a² (1 − τ) / max(τ, 1/K), a the noise level (the Flow-SDE of Flow-GRPO, arXiv 2505.05470,
+where time runs the other way). That step is a Gaussian, and its density is the likelihood;
+all else follows from it without chance, or was drawn before it from something that is not learnt.
+
+Sampler and scorer share one grid of times, `grid`, and one Gaussian, `transition`: with the same
+weights their log-densities are the same. Letters: B samples, N numbers of an action (chunk ×
+dimensions), K steps.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+type Velocity = Callable[[Tensor, Tensor], Tensor]
+"""(x (B, N), τ (B,)) → u (B, N)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trace:
+    """What must be remembered of a sample to score it again, all float32."""
+
+    step: Tensor
+    """(B,) int64, which step was the random one."""
+    before: Tensor
+    """(B, N) x before it."""
+    after: Tensor
+    """(B, N) x after it."""
+
+
+def grid(steps: int, like: Tensor) -> Tensor:
+    """Return the K times at which steps begin: 0, 1/K, …, 1 − 1/K."""
+    return torch.arange(steps, device=like.device, dtype=like.dtype) / steps
+
+
+def flow_loss(velocity: Velocity, actions: Tensor, noise: Tensor, tau: Tensor) -> Tensor:
+    """Return (B,) the mean square of u(x_τ, τ) − (x_1 − x_0) at x_τ = (1 − τ) x_0 + τ x_1.
+
+    Args:
+        velocity: The network.
+        actions: (B, N) x_1.
+        noise: (B, N) x_0.
+        tau: (B,) times in [0, 1).
+    """
+    share = tau.unsqueeze(-1)
+    at = (1.0 - share) * noise + share * actions
+    return (velocity(at, tau) - (actions - noise)).square().mean(-1)
+
+
+def transition(
+    x: Tensor, u: Tensor, tau: Tensor, steps: int, level: float
+) -> tuple[Tensor, Tensor]:
+    """Return mean (B, N) and standard deviation (B, 1) of a random step of length 1/K from τ.
+
+    Written out, σ²/2 · s · 1/K = a² (τ u − x) / (2 K max(τ, 1/K)), which is finite everywhere: the
+    (1 − τ) of σ² and of s cancel.
+    """
+    share = tau.unsqueeze(-1)
+    pull = level**2 / (2.0 * steps * share.clamp_min(1.0 / steps))
+    mean = x + u / steps + pull * (share * u - x)
+    spread = level * ((1.0 - share) / (steps * share.clamp_min(1.0 / steps))).sqrt()
+    return mean, spread
+
+
+def log_density(x: Tensor, mean: Tensor, spread: Tensor) -> Tensor:
+    """Return (B,) log N(x; mean, spread²), summed over the N numbers."""
+    z = (x - mean) / spread
+    one = -0.5 * z.square() - spread.log() - 0.5 * math.log(2.0 * math.pi)
+    return one.sum(-1)
+
+
+def entropy(spread: Tensor, numbers: int) -> Tensor:
+    """Return (B,) the entropy of the random step of N numbers."""
+    return numbers * (spread.squeeze(-1).log() + 0.5 * math.log(2.0 * math.pi * math.e))
+
+
+def sample(
+    velocity: Velocity, noise: Tensor, step: Tensor, kick: Tensor, *, steps: int, level: float
+) -> tuple[Tensor, Trace]:
+    """Return actions (B, N) and what is needed to score them.
+
+    Args:
+        velocity: The network.
+        noise: (B, N) x_0 ~ N(0, I).
+        step: (B,) which of the K steps is random, each sample's own.
+        kick: (B, N) ~ N(0, I), the chance of that step.
+        steps: K.
+        level: a, the noise level.
+    """
+    x, before, after = noise, noise, noise
+    for k, tau in enumerate(grid(steps, noise)):
+        times = tau.expand(len(x))
+        u = velocity(x, times)
+        mean, spread = transition(x, u, times, steps, level)
+        chosen = (step == k).unsqueeze(-1)
+        moved = torch.where(chosen, mean + spread * kick, x + u / steps)
+        before, after = torch.where(chosen, x, before), torch.where(chosen, moved, after)
+        x = moved
+    return x, Trace(step=step, before=before.float(), after=after.float())
+
+
+def score(velocity: Velocity, trace: Trace, *, steps: int, level: float) -> tuple[Tensor, Tensor]:
+    """Return (log-density (B,), entropy (B,)) of the random steps of samples."""
+    times = grid(steps, trace.before)[trace.step]
+    u = velocity(trace.before, times)
+    mean, spread = transition(trace.before, u, times, steps, level)
+    return log_density(trace.after, mean, spread), entropy(spread, trace.after.shape[-1])
+
+
+def carry(velocity: Velocity, noise: Tensor, *, steps: int) -> Tensor:
+    """Return actions (B, N) carried from noise without chance (Euler): how a policy is judged."""
+    x = noise
+    for tau in grid(steps, noise):
+        x = x + velocity(x, tau.expand(len(x))) / steps
+    return x
