@@ -1,6 +1,6 @@
-"""Fakes of the seams in `robo_reward.protocols`, and checks of what any implementation promises.
+"""Fakes of the seams in `protocols` and `acting`, and checks of what any implementation promises.
 
-For tests of your own backbone or progress model: a check returns quietly, or raises an
+For tests of your own backbone, progress model or policy: a check returns quietly, or raises an
 ``AssertionError`` that says which promise is broken. Torch is imported when it is needed.
 """
 
@@ -17,20 +17,26 @@ from .protocols import ProgressModel, References, Verdict, Views
 if TYPE_CHECKING:
     from .backbone_check import HARD_TEXTS, check_backbone
     from .fake_backbone import FakeBackbone
+    from .fake_policy import FakePolicy
+    from .policy_check import check_policy
 
 __all__ = [
     "HARD_TEXTS",
     "FakeBackbone",
+    "FakePolicy",
     "FakeProgressModel",
     "brightness",
     "check_backbone",
+    "check_policy",
     "check_progress_model",
 ]
 
 _HOME = {
     "HARD_TEXTS": "backbone_check",
     "FakeBackbone": "fake_backbone",
+    "FakePolicy": "fake_policy",
     "check_backbone": "backbone_check",
+    "check_policy": "policy_check",
 }
 
 

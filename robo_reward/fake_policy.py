@@ -1,0 +1,48 @@
+"""`FakePolicy`: the smallest thing that keeps the promises of a `Policy`."""
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .acting import Floats, Situation, Trace
+
+
+class FakePolicy(nn.Module):
+    """A Gaussian around a line in the state: a `Policy` for tests of what stands on one."""
+
+    def __init__(self, state_dim: int, action_dim: int, *, chunk: int = 2) -> None:
+        super().__init__()
+        self.chunk, self.action_dim = chunk, action_dim
+        generator = torch.Generator().manual_seed(state_dim)
+        size = (state_dim + 1, chunk * action_dim)
+        self.line = nn.Parameter(torch.randn(size, generator=generator) * 0.3)
+        self.log_spread = nn.Parameter(torch.full((chunk * action_dim,), -1.0))
+
+    def _mean(self, seen: Situation) -> Tensor:
+        state = torch.from_numpy(np.asarray(seen.state, np.float32))
+        return torch.cat([state, torch.ones(len(seen), 1)], dim=1) @ self.line
+
+    @torch.no_grad()
+    def act(self, seen: Situation) -> Floats:
+        """Return the mean (B, C, A)."""
+        made: Floats = self._mean(seen).view(len(seen), self.chunk, self.action_dim).numpy()
+        return made
+
+    @torch.no_grad()
+    def sample(self, seen: Situation, rng: np.random.Generator) -> tuple[Floats, Trace]:
+        """Return draws (B, C, A)."""
+        mean = self._mean(seen)
+        kick = torch.from_numpy(rng.standard_normal(mean.shape, dtype=np.float32))
+        drawn = (mean + self.log_spread.exp() * kick).numpy()
+        return drawn.reshape(len(seen), self.chunk, self.action_dim), {"drawn": drawn}
+
+    def score(self, seen: Situation, trace: Trace) -> tuple[Tensor, Tensor, Tensor]:
+        """Return log-density, entropy and a value of 0, each (B,)."""
+        drawn, mean = torch.as_tensor(trace["drawn"]), self._mean(seen)
+        z = (drawn - mean) / self.log_spread.exp()
+        half = 0.5 * math.log(2.0 * math.pi)
+        said = (-0.5 * z.square() - self.log_spread - half).sum(-1)
+        entropy = (self.log_spread + half + 0.5).sum().expand(len(seen))
+        return said, entropy, torch.zeros(len(seen))
