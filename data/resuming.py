@@ -132,6 +132,10 @@ def identity(command: "Train", dataset: "EpisodeDataset") -> dict[str, Any]:
     }
 
 
+OLDER = {"drop_belief": 0.25, "own_belief": 0.5, "unseen": 0.0}
+"""What runs did that say nothing of it."""
+
+
 def check_same_run(out: Path, mine: dict[str, Any]) -> None:
     """Refuse to go on with a run of another `identity`; fine where nothing was saved yet.
 
@@ -143,6 +147,7 @@ def check_same_run(out: Path, mine: dict[str, Any]) -> None:
     if not (out / "last" / CONFIG).is_file():
         return
     stored = read_config(out / "last")["training"]
+    stored["sampling"] = OLDER | stored.get("sampling", {})
     told = json.loads(json.dumps(mine))
     other = [name for name, value in told.items() if stored.get(name) != value]
     if other:

@@ -22,6 +22,11 @@ SPREAD = 0.1
 """Standard deviation of the error of what is believed in training."""
 
 
+UNSURE = 0.5
+"""An answer whose anchors disagree by more, or whose only anchor is spread wider, is not believed:
+a frame that shows nothing is answered so."""
+
+
 def drawn_belief(
     progress: Floats, after: int, period: int, rng: np.random.Generator
 ) -> tuple[float, float]:

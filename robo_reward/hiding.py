@@ -8,6 +8,8 @@ from .packing import NOTHING, Plan
 
 AFTER = 2 / 3
 """Share of hidden pairs in which *after* shows nothing, not *before*."""
+KINDS = 2
+"""Different frames that show nothing in one step, each encoded once."""
 
 
 def hide(plan: Plan, share: float, rng: np.random.Generator) -> None:
@@ -23,9 +25,10 @@ def hide(plan: Plan, share: float, rng: np.random.Generator) -> None:
         share: Probability for each pair.
         rng: Source of randomness.
     """
+    kinds = rng.integers(1 << 31, size=KINDS).tolist()
     for pair in np.flatnonzero(rng.random(len(plan.pairs)) < share).tolist():
         number, before, after, history = plan.pairs[pair]
-        blank = plan.frame((NOTHING, int(rng.integers(1 << 31))))
+        blank = plan.frame((NOTHING, kinds[int(rng.integers(KINDS))]))
         if rng.random() < AFTER:
             plan.pairs[pair] = (number, before, blank, history)
             plan.targets[pair] = (0.0, 0.0, 0.0, 0.0, math.nan, math.nan)

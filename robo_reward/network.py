@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from .batch import PairBatch
-from .bins import BINS, centres, expectation
+from .belief import UNSURE
+from .bins import BINS, centres, expectation, spread
 from .processes import spread_like, whole
 from .protocols import Backbone, Panel
 
@@ -127,10 +128,12 @@ class ProgressNetwork(nn.Module):
     def _belief(self, batch: PairBatch, tokens: Tensor, prefix: Any) -> Tensor:
         """Return what each pair is told of earlier verdicts (B, 2)."""
         made_up = torch.as_tensor(batch.belief, device=tokens.device)
-        if self.believe is None or (batch.own < 0).all():
+        if self.believe is None or batch.replay.shape[1] == 0:
             return made_up
         said = made_up.new_full((*batch.replay.shape, 2), torch.nan)
         shown = np.flatnonzero((batch.replay >= 0).any(axis=1))
+        if len(shown) == 0:  # another process has some, and every one must read as often
+            shown = np.zeros(1, np.int64)
         with torch.no_grad():
             said[torch.as_tensor(shown)] = self._replayed(batch, shown, tokens, prefix)
         own = torch.as_tensor(batch.own, device=tokens.device)
@@ -155,11 +158,26 @@ class ProgressNetwork(nn.Module):
             shown = [nothing, replay[:, max(step - 1, 0), None], replay[:, step, None]]
             panel = gather(tokens, batch.frames, np.concatenate(shown, axis=1), visible)
             readout = self.heads(self.seam.read(prefix, rows, panel, self.told(belief)))
-            anchors = expectation(readout.hops[:, 1:]) + torch.tensor([0.0, 1.0]).to(tokens)
-            last = (anchors.clamp(0.0, 1.0) + unknown).nanmean(dim=1)
-            belief = torch.stack([last, torch.fmax(belief[:, 1], last)], dim=1)
+            belief = _believed(belief, readout.hops[:, 1:], unknown)
             steps.append(belief)
         return torch.stack(steps, dim=1)
+
+
+def _believed(before: Tensor, hops: Tensor, unknown: Tensor) -> Tensor:
+    """Return what is believed after an answer, as `robo_reward.tracker.Tracker.belief` says it.
+
+    Args:
+        before: (n, 2) what was believed.
+        hops: (n, 2, 51) logits of hop_start and hop_goal.
+        unknown: (n, 2) NaN where the reference of an anchor is missing, else 0.
+    """
+    values = expectation(hops) + torch.tensor([0.0, 1.0]).to(hops)
+    anchors, spreads = values.clamp(0.0, 1.0) + unknown, spread(hops) + unknown
+    apart = (anchors[:, 0] - anchors[:, 1]).abs()
+    gap = torch.where(apart.isnan(), spreads.nanmean(dim=1), apart)
+    mean = anchors.nanmean(dim=1)
+    after = torch.stack([mean, torch.fmax(before[:, 1], mean)], dim=1)
+    return torch.where((gap <= UNSURE).unsqueeze(-1), after, before)
 
 
 def _tilt(head: nn.Linear) -> None:

@@ -92,6 +92,10 @@ def pack(plan: Plan, reader: FrameReader, views: tuple[str, ...]) -> PairBatch:
     )
 
 
+def _shows_nothing(episode: int) -> bool:
+    return episode == NOTHING
+
+
 def _rows(lists: Sequence[Sequence[int]]) -> Ints:
     """Return lists as the rows of one array, the shorter ones filled up with −1."""
     longest = max(map(len, lists))
@@ -106,7 +110,7 @@ def _read(
     images: list[NDArray[np.uint8]] = []
     jitter: list[Ints] = []
     count = 0
-    for episode in dict.fromkeys(sorted((episode for episode, _ in keys), key=NOTHING.__eq__)):
+    for episode in dict.fromkeys(sorted((episode for episode, _ in keys), key=_shows_nothing)):
         rows = [i for i, key in enumerate(keys) if key[0] == episode]
         numbers = np.array([keys[i][1] for i in rows])
         if episode == NOTHING:  # sorted last, so the size of the others is known

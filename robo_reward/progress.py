@@ -112,7 +112,7 @@ def fuse_step(
         raise InputError(f"no disagreement {disagreement!r}; there are {sorted(_DISAGREEMENT)}")
     step = 0.0 if math.isnan(now.hop_previous) else now.hop_previous
     forward, backward = float(np.clip(now.forward, 0, 1)), float(np.clip(now.backward, 0, 1))
-    mean, gap = _anchor_mean(forward, backward, now)
+    mean, gap = anchor_mean(forward, backward, now)
     if math.isnan(mean):
         start = 0.0 if math.isnan(previous) else previous
         return float(apply_hop(start, step)), 0.0
@@ -124,8 +124,11 @@ def fuse_step(
     return float(np.clip(fused, 0.0, 1.0)), weight
 
 
-def _anchor_mean(forward: float, backward: float, now: Anchors) -> tuple[float, float]:
-    """Return (Φ̄, gap) of the anchors that are there; NaN mean if none is."""
+def anchor_mean(forward: float, backward: float, now: Anchors) -> tuple[float, float]:
+    """Return (Φ̄, gap) of the anchors that are there; NaN mean if none is.
+
+    The gap is how far they disagree, or the spread of the one that is there.
+    """
     if math.isnan(forward) and math.isnan(backward):
         return math.nan, math.nan
     if math.isnan(backward):

@@ -1,6 +1,6 @@
-"""Gymnasium environments whose reward is shaped by a progress model, for learners of others.
+"""A Gymnasium environment whose reward is shaped by a progress model, for learners of others.
 
-`ShapedReward` wraps one environment, `ShapedRewardVector` a vector of them in any autoreset mode.
+`robo_reward.shaped_vector` wraps vectors of them.
 Φ is asked for once a step and held where a verdict is missing or invalid; what is paid is that of
 `robo_reward.shaping`. The γ given here must be the learner's.
 """
@@ -11,11 +11,13 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
 
 from .errors import InputError
 from .protocols import ProgressModel, References, Views
 from .shaping import Bools, Floats, HeldPotential, check_discount, counted
+
+SHAPED = "reward_is_shaped"
+"""Set in the metadata of environments whose reward is shaped."""
 
 type ReadViews = Callable[[Any], Views]
 
@@ -47,7 +49,8 @@ class Judging:
     instruction: str | None = None
     """What the robot should do; None: the environment's ``task_description``."""
     bootstraps: bool = True
-    """Whether the learner counts on what would have come after a truncation."""
+    """Whether the learner counts on what would have come after a truncation. If not, nothing
+    outside the wrapper may truncate: a time limit belongs inside it."""
     views: ReadViews = pixels
     """Finds the views in an observation."""
 
@@ -61,33 +64,41 @@ class Judging:
 
 
 @dataclass(kw_only=True)
-class _Episode:
+class Episode:
+    """What is remembered of one episode: the model's session, Φ, and the steps so far."""
+
     session: Any
     held: HeldPotential = field(default_factory=HeldPotential)
     steps: int = 0
 
 
-class _Judge:
+class Judge:
     """Scores the frames of episodes, several in one pass."""
 
     def __init__(self, judging: Judging, env: Any) -> None:
         self.judging = judging
         self.seconds = 1.0 / _fps(env)
 
-    def begin(self, instruction: Any, observation: Any) -> _Episode:
-        """Return a new episode that has seen its first observation."""
-        told = instruction if self.judging.instruction is None else self.judging.instruction
-        if not isinstance(told, str):
-            raise InputError(
-                "no instruction is known: the environment has no task_description; give one "
-                "(instruction=...)"
-            )
-        session = self.judging.model.begin(told, self.judging.references)
-        episode = _Episode(session=session)
-        self.look([episode], [observation])
-        return episode
+    def begin(self, instructions: Sequence[Any], observations: Sequence[Any]) -> list[Episode]:
+        """Return new episodes that have seen their first observations.
 
-    def look(self, episodes: Sequence[_Episode], observations: Sequence[Any]) -> None:
+        Raises:
+            InputError: If an instruction is not known, or an observation cannot be judged.
+        """
+        given, begun = self.judging.instruction, []
+        for instruction in instructions:
+            told = instruction if given is None else given
+            if not isinstance(told, str):
+                raise InputError(
+                    "no instruction is known: the environment has no task_description; give one "
+                    "(instruction=...)"
+                )
+            session = self.judging.model.begin(told, self.judging.references)
+            begun.append(Episode(session=session))
+        self.look(begun, observations)
+        return begun
+
+    def look(self, episodes: Sequence[Episode], observations: Sequence[Any]) -> None:
         """Update the potentials of episodes, each by its next observation."""
         shown = [self.judging.views(observation) for observation in observations]
         times = [episode.steps * self.seconds for episode in episodes]
@@ -96,20 +107,21 @@ class _Judge:
         for episode, verdict in zip(episodes, verdicts, strict=True):
             episode.held.update(verdict.progress, valid=verdict.valid)
 
-    def step(
-        self, episodes: Sequence[_Episode], observations: Sequence[Any], ends: Bools
-    ) -> Floats:
+    def step(self, episodes: Sequence[Episode], observations: Sequence[Any], ends: Bools) -> Floats:
         """Return F (n,) of one step of n episodes.
 
         Args:
             episodes: Those that made a step.
-            observations: What followed it; where an episode ended, its final observation.
+            observations: What followed it; where an episode ended, its final observation; None
+                where that was lost.
             ends: (n, 2) bool, terminated and truncated.
         """
         before = np.array([episode.held.value for episode in episodes])
         for episode in episodes:
             episode.steps += 1
-        self.look(episodes, observations)
+        pairs = zip(episodes, observations, strict=True)
+        seen = [(episode, shown) for episode, shown in pairs if shown is not None]
+        self.look([episode for episode, _ in seen], [shown for _, shown in seen])
         now = np.array([episode.held.value for episode in episodes])
         kept = counted(now, ends[:, 0], ends[:, 1], bootstraps=self.judging.bootstraps)
         paid: Floats = self.judging.gamma * kept - before
@@ -128,26 +140,27 @@ def _fps(env: Any) -> float:
     return float(fps)
 
 
-def check_unshaped(env: Any) -> None:
-    """Check that an environment's reward is not shaped yet.
+def marked(env: Any) -> dict[str, Any]:
+    """Return the metadata of an environment with a mark that its reward is shaped.
+
+    Vectors copy the metadata of what they are made of, so the mark is seen from outside.
 
     Raises:
-        InputError: If it is: shaping twice, or with a critic that is anchored too, is not sound.
+        InputError: If it is shaped already: twice, or with a critic that is anchored too, is not
+            sound.
     """
-    layer = env
-    while layer is not None:
-        if isinstance(layer, ShapedReward | ShapedRewardVector):
-            raise InputError(
-                "this environment's reward is shaped already; shape it once, here or in the learner"
-            )
-        layer = getattr(layer, "env", None)
+    if env.metadata.get(SHAPED):
+        raise InputError(
+            "this environment's reward is shaped already; shape it once, here or in the learner"
+        )
+    return {**env.metadata, SHAPED: True}
 
 
 class ShapedReward(gym.Wrapper[Any, Any, Any, Any]):
     """An environment whose reward is r + F.
 
-    ``info`` holds ``task_reward`` r, ``shaping`` F, ``potential`` Φ after the step, and how many
-    verdicts of the episode were ``missing`` and ``invalid``. `reset` tells the last three.
+    ``info`` holds ``task_reward`` r, ``shaping`` F, ``potential`` Φ after the step, and at how many
+    steps of the episode the verdict was ``missing`` or ``invalid``. `reset` tells the last three.
     """
 
     def __init__(self, env: gym.Env[Any, Any], judging: Judging) -> None:
@@ -156,11 +169,11 @@ class ShapedReward(gym.Wrapper[Any, Any, Any, Any]):
         Raises:
             InputError: If it is shaped already, or does not say how long a step is.
         """
-        check_unshaped(env)
         super().__init__(env)
+        self.metadata = marked(env)
         self.judging = judging
-        self._judge = _Judge(judging, env)
-        self._episode: _Episode | None = None
+        self._judge = Judge(judging, env)
+        self._episode: Episode | None = None
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -168,8 +181,8 @@ class ShapedReward(gym.Wrapper[Any, Any, Any, Any]):
         """Begin an episode and judge its first observation."""
         observation, info = self.env.reset(seed=seed, options=options)
         instruction = getattr(self.env.unwrapped, "task_description", None)
-        self._episode = self._judge.begin(instruction, observation)
-        return observation, info | _told(self._episode)
+        self._episode = self._judge.begin([instruction], [observation])[0]
+        return observation, info | told_of(self._episode)
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Step and pay r + F.
@@ -182,94 +195,13 @@ class ShapedReward(gym.Wrapper[Any, Any, Any, Any]):
         observation, reward, terminated, truncated, info = self.env.step(action)
         ends = np.array([[terminated, truncated]])
         paid = float(self._judge.step([self._episode], [observation], ends)[0])
-        told = {"task_reward": float(reward), "shaping": paid, **_told(self._episode)}
+        told = {"task_reward": float(reward), "shaping": paid, **told_of(self._episode)}
+        if terminated or truncated:
+            self._episode = None
         return observation, float(reward) + paid, terminated, truncated, info | told
 
 
-class ShapedRewardVector(VectorWrapper):
-    """A vector environment whose rewards are r + F, in any autoreset mode.
-
-    ``infos`` holds ``task_reward``, ``shaping``, ``potential``, ``missing`` and ``invalid`` (N,),
-    those of the episode that the step was of. A step that only resets pays nothing.
-    """
-
-    def __init__(self, env: VectorEnv[Any, Any, Any], judging: Judging) -> None:
-        """Wrap a vector environment.
-
-        Raises:
-            InputError: If it is shaped already, or does not say how long a step is.
-        """
-        check_unshaped(env)
-        super().__init__(env)
-        self.judging = judging
-        self._judge = _Judge(judging, env)
-        self._mode = AutoresetMode(env.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP))
-        self._episodes: list[_Episode | None] = [None] * env.num_envs
-        self._resets: Bools = np.zeros(env.num_envs, np.bool_)
-
-    def reset(
-        self, *, seed: Any = None, options: dict[str, Any] | None = None
-    ) -> tuple[Any, dict[str, Any]]:
-        """Begin episodes, all or those of ``options["reset_mask"]``, and judge what they show."""
-        chosen = (options or {}).get("reset_mask")
-        rows = np.ones(self.num_envs, np.bool_) if chosen is None else np.array(chosen, np.bool_)
-        observations, infos = self.env.reset(seed=seed, options=options)
-        self._begin(rows, observations)
-        return observations, infos | self._told()
-
-    def step(self, actions: Any) -> tuple[Any, Floats, Bools, Bools, dict[str, Any]]:
-        """Step and pay r + F.
-
-        Raises:
-            InputError: If an episode has not begun, or an observation cannot be judged.
-        """
-        episodes = [episode for episode in self._episodes if episode is not None]
-        if len(episodes) < self.num_envs:
-            raise InputError("not every episode has begun; call reset first")
-        observations, rewards, terminated, truncated, infos = self.env.step(actions)
-        ends = np.stack([terminated, truncated], axis=1)
-        ended: Bools = ends[:, 0] | ends[:, 1]
-        resets = self._resets
-        paid = np.zeros(self.num_envs)
-        rows = np.flatnonzero(~resets)
-        finals = infos.get("final_obs") if self._mode is AutoresetMode.SAME_STEP else None
-        shown = [
-            finals[row] if finals is not None and ended[row] else _row(observations, row)
-            for row in rows
-        ]
-        paid[rows] = self._judge.step([episodes[row] for row in rows], shown, ends[rows])
-        told = {"task_reward": np.array(rewards, np.float64), "shaping": paid} | self._told()
-        same = self._mode is AutoresetMode.SAME_STEP
-        self._begin(ended if same else resets, observations)
-        self._resets = ended if self._mode is AutoresetMode.NEXT_STEP else np.zeros_like(ended)
-        return observations, rewards + paid, terminated, truncated, infos | told
-
-    def _begin(self, rows: Bools, observations: Any) -> None:
-        if not rows.any():
-            return
-        told = self._instructions()
-        for row in np.flatnonzero(rows).tolist():
-            self._episodes[row] = self._judge.begin(told[row], _row(observations, row))
-            self._resets[row] = False
-
-    def _instructions(self) -> Sequence[Any]:
-        if self.judging.instruction is not None:
-            return [self.judging.instruction] * self.num_envs
-        ask = getattr(self.env, "get_attr", None)
-        return [None] * self.num_envs if ask is None else list(ask("task_description"))
-
-    def _told(self) -> dict[str, Any]:
-        told = [_told(episode) for episode in self._episodes]
-        return {name: np.array([one[name] for one in told]) for name in told[0]}
-
-
-def _told(episode: _Episode | None) -> dict[str, Any]:
+def told_of(episode: Episode | None) -> dict[str, Any]:
+    """Return what ``info`` tells of an episode, or of one that has not begun."""
     held = HeldPotential() if episode is None else episode.held
     return {"potential": held.value, "missing": held.missing, "invalid": held.invalid}
-
-
-def _row(observations: Any, row: int) -> Any:
-    """Return the observation of one environment."""
-    if isinstance(observations, dict):
-        return {name: _row(value, row) for name, value in observations.items()}
-    return observations[row]

@@ -8,8 +8,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .belief import UNSURE
 from .calibration import UNANCHORED_CAP, Calibration, unsure
-from .progress import ALPHA, Anchors, Disagreement, backward_progress, forward_progress, fuse_step
+from .progress import (
+    ALPHA,
+    Anchors,
+    Disagreement,
+    anchor_mean,
+    backward_progress,
+    forward_progress,
+    fuse_step,
+)
 from .protocols import Verdict
 from .targets import apply_hop, hop
 
@@ -71,7 +80,8 @@ class Tracker:
     def belief(self) -> tuple[float, float]:
         """Φ̄ of the anchors at the last query and the largest so far; NaN before the first.
 
-        Not the fused Φ, which lags behind them.
+        Not the fused Φ, which lags behind them; and of queries that were answered one way or
+        another, not of those at which nothing could be told (`robo_reward.belief.UNSURE`).
         """
         return self._anchored, self._largest
 
@@ -93,8 +103,10 @@ class Tracker:
         self._progress, weight = fuse_step(
             self._progress, now, alpha=settings.alpha, disagreement=settings.disagreement
         )
-        self._anchored = anchored(reading)
-        self._largest = float(np.fmax(self._largest, self._anchored))
+        mean, gap = anchor_mean(now.forward, now.backward, now)
+        if gap <= UNSURE:
+            self._anchored = mean
+            self._largest = float(np.fmax(self._largest, mean))
         if not math.isnan(step):
             self._incremental = float(apply_hop(self._incremental, step))
         self.features = _features(reading, now, weight)

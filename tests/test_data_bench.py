@@ -188,7 +188,7 @@ def test_a_model_that_believes_has_no_slow_way_to_compare_with() -> None:
         bench_label(backbone=replace(SHAPE, belief=True)).run()
 
 
-def test_a_training_step_of_a_model_that_believes_costs_the_same_both_ways() -> None:
+def test_a_training_step_of_a_model_that_believes_has_the_same_loss_both_ways() -> None:
     command = bench_train(backbone=replace(SHAPE, belief=True))
     figures = command.measure(made_up_batch(command, SamplingConfig(episodes=2, own_belief=0.0)))
     assert figures["pairs"] == 2 * 4 * 4

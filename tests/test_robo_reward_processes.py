@@ -38,13 +38,15 @@ def shown(given: PairBatch, pair: int) -> dict[str, Any]:
         "before": frame(given.before[pair]),
         "after": frame(given.after[pair]),
         "history": [frame(number) for number in given.history[pair]],
+        "replay": [frame(number) for number in given.replay[prefix]],
+        "told": repr([given.belief[pair], given.replay_belief[prefix], given.own[pair]]),
         "targets": repr([float(getattr(given, name)[pair]) for name in TARGETS]),
     }
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_parts_hold_every_pair_once_and_all_that_it_is_made_of(count: int) -> None:
-    given = tiny.batch(history=2, pairs=14)
+    given = tiny.batch(history=2, pairs=14, replay=True)
     parts = [given.share(number, count) for number in range(count)]
     assert sum(map(len, parts)) == len(given)
     found = sorted(repr(shown(part, pair)) for part in parts for pair in range(len(part)))
@@ -63,6 +65,32 @@ def test_a_part_holds_no_image_that_it_does_not_show() -> None:
 def test_a_step_cannot_be_shared_by_more_processes_than_it_has_prefixes() -> None:
     with pytest.raises(InputError, match=r"3 prefixes cannot be shared by 4 processes; raise --sa"):
         tiny.batch().share(0, 4)
+
+
+def test_every_process_reads_equally_often_whoever_is_told_something() -> None:
+    """With weights that are spread over the processes, each reading is one they make together."""
+    from test_robo_reward_belief import network as believing
+
+    given, made = tiny.batch(pairs=14, replay=True), believing()
+    counts = []
+    for number in range(3):
+        calls: list[int] = []
+        hook = made.hop_heads[0].register_forward_hook(lambda *_, seen=calls: seen.append(1))
+        tiny.forward(made, given.share(number, 3))
+        hook.remove()
+        counts.append(len(calls))
+    assert counts == [5, 5, 5]
+
+
+def test_parts_are_told_what_the_whole_step_would_be_told() -> None:
+    from test_robo_reward_belief import network as believing
+
+    given, made = tiny.batch(pairs=14, replay=True), believing()
+    whole_hops = tiny.forward(made, given).hops
+    for number in range(3):
+        mine = np.flatnonzero(given.prefix == number)
+        got = tiny.forward(made, given.share(number, 3)).hops
+        assert torch.allclose(got, whole_hops[mine], atol=1e-5)
 
 
 def gradients(made: ProgressNetwork, given: PairBatch, known: list[float] | None) -> None:

@@ -8,10 +8,13 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from gymnasium.wrappers import Autoreset
+from gymnasium.wrappers.vector import RecordEpisodeStatistics
 
 from robo_reward.errors import InputError
 from robo_reward.protocols import Verdict, Views
-from robo_reward.shaped_env import Judging, ShapedReward, ShapedRewardVector, check_unshaped
+from robo_reward.shaped_env import Judging, ShapedReward
+from robo_reward.shaped_vector import ShapedRewardVector
 from robo_reward.testing import FakeProgressModel
 
 GAMMA, FPS, GOAL, HORIZON = 0.9, 10, 5, 8
@@ -155,7 +158,9 @@ def test_what_is_wrapped_already_cannot_be_shaped_again() -> None:
         ShapedReward(once, JUDGING)
     with pytest.raises(InputError, match="shaped already"):
         ShapedRewardVector(vector(AutoresetMode.SAME_STEP), JUDGING)
-    check_unshaped(Corridor())
+    inside = SyncVectorEnv([lambda: ShapedReward(Corridor(), JUDGING)] * 2)
+    with pytest.raises(InputError, match="shaped already"):
+        ShapedRewardVector(inside, JUDGING)
 
 
 def test_what_cannot_be_judged_is_refused() -> None:
@@ -182,3 +187,70 @@ def test_what_cannot_be_judged_is_refused() -> None:
         vector(AutoresetMode.SAME_STEP).step(np.array([1, 1]))
     with pytest.raises(InputError, match="gamma must be in"):
         replace(JUDGING, gamma=1.5)
+
+
+def test_after_an_end_there_is_no_episode_until_the_next_reset() -> None:
+    env = ShapedReward(Autoreset(Corridor()), JUDGING)
+    walk(env, [1, 1, 1, 1])
+    with pytest.raises(InputError, match="call reset first"):
+        env.step(1)
+
+
+class Forgets(SyncVectorEnv):
+    """Begins anew in the same step, and does not tell with what it ended."""
+
+    def step(self, actions: Any) -> Any:
+        *played, infos = super().step(actions)
+        infos.pop("final_obs", None)
+        return *played, infos
+
+
+def test_a_vector_that_hides_its_final_observations_is_refused() -> None:
+    env = ShapedRewardVector(
+        Forgets([Corridor] * 2, autoreset_mode=AutoresetMode.SAME_STEP), JUDGING
+    )
+    env.reset(seed=0)
+    for actions in PLAN[:3]:
+        env.step(np.array(actions))
+    with pytest.raises(InputError, match="environment 0 ended and began anew in one step"):
+        env.step(np.array(PLAN[3]))
+
+
+class Loses(SyncVectorEnv):
+    """Loses row 1 in its second step, as `sim.vector` does: another episode is there at once."""
+
+    def step(self, actions: Any) -> Any:
+        observations, rewards, terminated, truncated, infos = super().step(actions)
+        self.count = getattr(self, "count", 0) + 1
+        if self.count == 2:
+            self.envs[1].reset()
+            observations["pixels"]["front"][1] = 51
+            truncated[1], infos["lost"] = True, np.array([False, True])
+            self._autoreset_envs[1] = False
+        else:
+            infos.pop("lost", None)
+        return observations, rewards, terminated, truncated, infos
+
+
+def test_a_lost_episode_ends_with_the_potential_it_had_and_the_next_begins_at_once() -> None:
+    env = ShapedRewardVector(Loses([Corridor] * 2, autoreset_mode=AutoresetMode.NEXT_STEP), JUDGING)
+    env.reset(seed=0)
+    played = [env.step(np.array([0, 1])) for _ in range(3)]
+    paid = [step[4]["shaping"][1] for step in played]
+    assert paid[1] == pytest.approx(GAMMA * 0.4 - 0.4), "held, not that of the new episode"
+    assert paid[2] == pytest.approx(GAMMA * 0.4 - 0.2), "a real step of the new one"
+
+
+def test_instructions_are_found_behind_other_wrappers() -> None:
+    inside = RecordEpisodeStatistics(SyncVectorEnv([Corridor] * 2))
+    env = ShapedRewardVector(inside, JUDGING)
+    _, told = env.reset(seed=0)
+    assert told["potential"] == pytest.approx([0.2, 0.2])
+
+    class Mute(Corridor):
+        @property
+        def task_description(self) -> str:  # type: ignore[override]
+            raise AttributeError("none")
+
+    with pytest.raises(InputError, match="no instruction is known"):
+        ShapedRewardVector(SyncVectorEnv([Mute] * 2), JUDGING).reset()

@@ -18,6 +18,7 @@ from robo_reward.protocols import References
 torch.set_num_threads(1)  # the networks are too small to share
 SIZE = 16
 SHAPE = CompactConfig(image_size=SIZE, width=20, depth=2, heads=2, channels=8)
+NOTHING = np.full((3, 2), np.nan, np.float32)
 VIEWS = ("front", "side", "wrist")
 type Episode = list[dict[str, np.ndarray]]
 
@@ -54,7 +55,7 @@ def references(seed: int = 9, views: tuple[str, ...] = VIEWS) -> References:
     return References(start=start, goal=goal)
 
 
-def batch(seed: int = 0, history: int = 0, pairs: int = 10) -> PairBatch:
+def batch(seed: int = 0, history: int = 0, pairs: int = 10, replay: bool = False) -> PairBatch:
     """Return 6 frames of 3 views (some missing), 3 prefixes and pairs with random targets."""
     rng = np.random.default_rng(seed)
     frames = np.arange(18).reshape(6, 3)
@@ -66,7 +67,7 @@ def batch(seed: int = 0, history: int = 0, pairs: int = 10) -> PairBatch:
         return values
 
     progress = np.clip(targets(0.0), 0.0, 1.0)
-    return PairBatch(
+    made = PairBatch(
         views=VIEWS,
         images=rng.integers(0, 256, size=(18, SIZE, SIZE, 3), dtype=np.uint8),
         jitter=np.arange(18) % 3,
@@ -80,9 +81,7 @@ def batch(seed: int = 0, history: int = 0, pairs: int = 10) -> PairBatch:
         after=rng.integers(0, 6, size=pairs),
         history=rng.integers(-1, 6, size=(pairs, history)),
         belief=rng.uniform(size=(pairs, 2)).astype(np.float32),
-        replay=np.full((3, 0), -1),
-        replay_belief=np.full((3, 2), np.nan, np.float32),
-        own=np.full(pairs, -1),
+        **_replay(rng, pairs if replay else 0, pairs),
         hop_previous=targets(-1.0),
         hop_start=progress,
         hop_goal=progress - 1.0,
@@ -91,6 +90,20 @@ def batch(seed: int = 0, history: int = 0, pairs: int = 10) -> PairBatch:
         time_to_go=np.abs(targets(-1.0)),
         untold=np.zeros((pairs, 3), np.bool_),
     )
+    made.own[made.prefix == 2] = -1  # whose frames are not replayed
+    return made
+
+
+def _replay(rng: np.random.Generator, told: int, pairs: int) -> dict[str, Any]:
+    """Return replays of 4 frames under the first two prefixes, of which ``told`` pairs are told."""
+    steps = 4 if told else 0
+    frames = np.sort(rng.integers(0, 6, size=(3, steps)), axis=1) if told else np.full((3, 0), -1)
+    frames[2:] = -1
+    return {
+        "replay": frames,
+        "replay_belief": rng.uniform(size=(3, 2)).astype(np.float32) if told else NOTHING,
+        "own": rng.integers(-1, 4, size=pairs) if told else np.full(pairs, -1),
+    }
 
 
 def part(whole: PairBatch, pairs: list[int]) -> PairBatch:
