@@ -17,7 +17,7 @@ from .card import CARD, model_card
 from .compact import Compact
 from .config import CompactConfig, HfConfig
 from .config import stored as stored_fields
-from .errors import CheckpointError, RoboRewardError
+from .errors import CheckpointError
 from .files import finite, write_atomically
 from .images import PREPROCESSING
 from .model import Model, ModelSettings
@@ -243,14 +243,7 @@ def _blank(
         return build(backbone)
     from .hf.storing import load_base
 
-    try:
-        return load_base(directory, backbone, stored["base"])
-    except RoboRewardError:
-        raise
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise CheckpointError(
-            f"{directory / CONFIG} does not describe its base model ({error!r}); copy it again"
-        ) from error
+    return load_base(directory, backbone, stored.get("base"))
 
 
 def _load_weights(directory: Path, network: ProgressNetwork, expected: str) -> None:

@@ -19,7 +19,8 @@ BEFORE = 2
 
 
 def config(**settings: Any) -> MultiviewProgressConfig:
-    return MultiviewProgressConfig(device="cpu", backbone=SHAPE, before=BEFORE, **settings)
+    told = {"backbone": CompactConfig() if "hf" in settings else SHAPE, **settings}
+    return MultiviewProgressConfig(device="cpu", before=BEFORE, **told)
 
 
 def meta(root: Path) -> LeRobotDatasetMetadata:

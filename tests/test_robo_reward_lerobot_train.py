@@ -1,6 +1,7 @@
 """The LeRobot plug-in learns, and stock lerobot-train trains, resumes and reloads it."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from lerobot.configs.rewards import RewardModelConfig
 from lerobot.rewards import make_reward_model, make_reward_pre_post_processors
 from lerobot_plugin import batch, dataset, model, preprocessor
 from safetensors.torch import load_file
+from tiny_vlm import make_tiny_vlm
 
 import robo_reward
 from data.lerobot_dataset import open_dataset
@@ -70,13 +72,24 @@ def load(directory: Path) -> tuple[MultiviewProgressRewardModel, dict[str, torch
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("storage", ["images", "h264"])
-def test_stock_lerobot_train_trains_resumes_and_reloads(tmp_path: Path, storage: str) -> None:
+@pytest.mark.parametrize(
+    ("storage", "shape"),
+    [
+        ("images", {"backbone": SHAPE}),
+        ("h264", {"backbone": SHAPE}),
+        ("images", {"hf.base": "vlm", "hf.image_size": "32", "hf.lora_rank": "2"}),
+    ],
+)
+def test_stock_lerobot_train_trains_resumes_and_reloads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, storage: str, shape: dict[str, str]
+) -> None:
     root = write_dataset(tmp_path / "table", storage, episodes=8)
+    base = make_tiny_vlm(tmp_path / "vlm", "qwen3_vl", scale=4.0)
+    monkeypatch.chdir(tmp_path)
     flags = {
         "reward_model.type": "multiview_progress",
         "reward_model.device": "cpu",
-        "reward_model.backbone": SHAPE,
+        **{f"reward_model.{name}": value for name, value in shape.items()},
         "reward_model.before": "2",
         "dataset.repo_id": "tiny/table",
         "dataset.root": str(root),
@@ -95,8 +108,12 @@ def test_stock_lerobot_train_trains_resumes_and_reloads(tmp_path: Path, storage:
     assert "step 20: eval_loss=" in logged
     places = [tmp_path / f"out/checkpoints/{step}/pretrained_model" for step in ("000010", "last")]
     half, last = places
+    shutil.rmtree(base)  # from here on, no pretrained model is there
     made, weights = load(last)
     assert made.config.views == list(VIEWS)
+    frozen = [path for place in places for path in place.glob("base-*.safetensors")]
+    assert len({path.stat().st_ino for path in frozen}) == len(frozen) // 2, "not written twice"
+    assert bool(frozen) == bool(made.network.frozen())
 
     again = lerobot_train(f"--config_path={half / 'train_config.json'}", "--resume=true")
     assert "Resuming data order at epoch" in again

@@ -7,6 +7,7 @@ of what is in it and never changes, so the checkpoints of one run share it by a 
 import hashlib
 import os
 import shutil
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ..config import HfConfig
-from ..errors import CheckpointError
+from ..errors import CheckpointError, RoboRewardError
 from ..files import replacing, write_atomically
 from ..network import ProgressNetwork
 from .backbone import HfBackbone
@@ -36,8 +37,15 @@ def build(config: HfConfig) -> ProgressNetwork:
     )
 
 
-def save_base(directory: Path, network: ProgressNetwork) -> dict[str, Any]:
+def save_base(
+    directory: Path, network: ProgressNetwork, *, others: Iterable[Path] | None = None
+) -> dict[str, Any]:
     """Write what training does not change, where it is not there yet, and return what names it.
+
+    Args:
+        directory: Where to.
+        network: Whose backbone is a pretrained one.
+        others: Checkpoints of the same run, with which the weights are shared; None: those beside.
 
     Raises:
         OSError: If it cannot be written.
@@ -49,7 +57,9 @@ def save_base(directory: Path, network: ProgressNetwork) -> dict[str, Any]:
         write_atomically(tokenizer_file(directory, name), tokenizer)
     digest = frozen_digest(network)
     if not frozen_file(directory, digest).is_file():
-        _write_frozen(frozen_file(directory, digest), network, like=tokenizer_file(directory, name))
+        like = tokenizer_file(directory, name)
+        beside = directory.parent.iterdir() if others is None else others
+        _write_frozen(frozen_file(directory, digest), network, like=like, others=beside)
     return {
         "frozen_sha256": digest,
         "tokenizer_sha256": name,
@@ -58,13 +68,25 @@ def save_base(directory: Path, network: ProgressNetwork) -> dict[str, Any]:
     }
 
 
-def load_base(directory: Path, config: HfConfig, stored: dict[str, Any]) -> ProgressNetwork:
+def load_base(directory: Path, config: HfConfig, stored: Any) -> ProgressNetwork:
     """Return a network with the frozen weights that `save_base` wrote; the rest is still blank.
 
     Raises:
-        CheckpointError: If a file is missing, damaged or does not fit.
-        KeyError: If ``stored`` is not what `save_base` returned.
+        CheckpointError: If a file is missing, damaged or does not fit, or ``stored`` is not what
+            `save_base` returned.
+        InputError: If the architecture is of no family that is known here.
     """
+    try:
+        return _load_base(directory, config, stored)
+    except RoboRewardError:
+        raise
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise CheckpointError(
+            f"{directory} does not describe its base model ({error!r}); copy it again"
+        ) from error
+
+
+def _load_base(directory: Path, config: HfConfig, stored: Any) -> ProgressNetwork:
     family_of(stored["architecture"], str(directory))
     pixels = Pixels(**{name: tuple(values) for name, values in stored["pixels"].items()})
     path = tokenizer_file(directory, stored["tokenizer_sha256"])
@@ -108,15 +130,17 @@ def _digest(tensors: dict[str, Tensor]) -> str:
     return found.hexdigest()
 
 
-def _write_frozen(path: Path, network: ProgressNetwork, like: Path) -> None:
+def _write_frozen(
+    path: Path, network: ProgressNetwork, *, like: Path, others: Iterable[Path]
+) -> None:
     """Link the file of another checkpoint, or write it; whoever may read ``like`` may read it."""
     from safetensors.torch import save_file
 
     with replacing(path) as temporary:
-        for other in path.parent.parent.glob(f"*/{path.name}"):
+        for other in others:
             try:
-                os.link(other, temporary)
-            except OSError:  # another disk, or one that knows no links
+                os.link(other / path.name, temporary)
+            except OSError:  # it has none, or is on another disk, or on one that knows no links
                 continue
             return
         save_file({name: t.contiguous() for name, t in network.frozen().items()}, temporary)

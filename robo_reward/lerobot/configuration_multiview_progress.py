@@ -10,7 +10,7 @@ from lerobot.configs.types import FeatureType, PolicyFeature
 from lerobot.optim import AdamWConfig
 from lerobot.optim.schedulers import CosineAnnealingWithWarmupSchedulerConfig
 
-from ..config import CompactConfig, LossWeights, TrainingConfig, at_least
+from ..config import CompactConfig, HfConfig, LossWeights, TrainingConfig, at_least
 from ..errors import CheckpointError, InputError
 from ..images import PREPROCESSING
 from ..plan import SamplingConfig
@@ -24,14 +24,16 @@ TIMES = ("first", "before", "now", "last")
 @RewardModelConfig.register_subclass("multiview_progress")
 @dataclass
 class MultiviewProgressConfig(RewardModelConfig):
-    """Progress judged from all named cameras and the instruction, trained from scratch.
+    """Progress judged from all named cameras and the instruction.
 
     Streaming datasets cannot give an episode's first and last frame: they do not fit.
     """
 
     backbone: CompactConfig = field(default_factory=CompactConfig)
-    """Shape of the network; without history and belief: what they need
-    LeRobot's items do not hold."""
+    """Shape of the compact network, trained from scratch; without history and belief:
+    LeRobot's items hold no earlier frames and verdicts."""
+    hf: HfConfig = field(default_factory=HfConfig)
+    """A pretrained vision-language model in place of the compact network: give ``hf.base``."""
     views: list[str] = field(default_factory=list)
     """Cameras to use, without ``observation.images.``; none: all that the dataset has, and
     training fills them in."""
@@ -67,8 +69,8 @@ class MultiviewProgressConfig(RewardModelConfig):
     """Images are brightened or darkened by up to this share."""
     loss: LossWeights = field(default_factory=LossWeights)
     """Weight of each loss term."""
-    optimizer_lr: float = TrainingConfig.learning_rate
-    """Peak rate of AdamW."""
+    optimizer_lr: float | None = None
+    """Peak rate of AdamW; none: 2e-3, or ``hf.learning_rate`` on a pretrained model."""
     optimizer_weight_decay: float = TrainingConfig.weight_decay
     """AdamW's decay, of matrices alone."""
     optimizer_grad_clip_norm: float = TrainingConfig.clip
@@ -85,7 +87,11 @@ class MultiviewProgressConfig(RewardModelConfig):
         """
         super().__post_init__()
         at_least(1, "before", self.before)
-        if self.backbone.history or self.backbone.belief:
+        if self.hf.base and self.backbone != CompactConfig():
+            raise InputError("backbone shapes the compact network, hf.base another: give one")
+        if not self.hf.base and self.hf != HfConfig():
+            raise InputError("hf says how a pretrained model is used; say which by hf.base")
+        if self.shape.history or self.shape.belief:
             raise InputError(
                 "history must be 0 and belief off: an item of a LeRobot dataset holds no earlier "
                 "frames and verdicts"
@@ -98,6 +104,11 @@ class MultiviewProgressConfig(RewardModelConfig):
         self.sampling()  # refuses what is out of range, as does the next
         self.training()
         self.output_features.setdefault("progress", PolicyFeature(FeatureType.REWARD, (1,)))
+
+    @property
+    def shape(self) -> CompactConfig | HfConfig:
+        """The backbone that was asked for."""
+        return self.hf if self.hf.base else self.backbone
 
     def sampling(self) -> SamplingConfig:
         """Return how the pairs of a batch are drawn."""
@@ -116,8 +127,9 @@ class MultiviewProgressConfig(RewardModelConfig):
 
     def training(self) -> TrainingConfig:
         """Return how it is trained; how many steps is for LeRobot to say."""
+        own = self.hf.learning_rate if self.hf.base else TrainingConfig.learning_rate
         return TrainingConfig(
-            learning_rate=self.optimizer_lr,
+            learning_rate=own if self.optimizer_lr is None else self.optimizer_lr,
             warmup=self.scheduler_warmup_steps,
             weight_decay=self.optimizer_weight_decay,
             clip=self.optimizer_grad_clip_norm,
@@ -142,7 +154,7 @@ class MultiviewProgressConfig(RewardModelConfig):
     def get_optimizer_preset(self) -> AdamWConfig:
         """Return the optimiser that ``lerobot-train`` uses unless told otherwise."""
         return AdamWConfig(
-            lr=self.optimizer_lr,
+            lr=self.training().learning_rate,
             betas=(0.9, 0.95),
             weight_decay=self.optimizer_weight_decay,
             grad_clip_norm=self.optimizer_grad_clip_norm,

@@ -9,13 +9,12 @@ import torch
 from lerobot.rewards.pretrained import PreTrainedRewardModel
 from lerobot.utils.feature_utils import dataset_to_policy_features
 from numpy.typing import NDArray
-from safetensors import SafetensorError
 from torch import Tensor
 
 from ..batch import PairBatch
 from ..bins import expectation
 from ..checkpoint import ModelConfig, build, save
-from ..errors import CheckpointError, InputError
+from ..errors import InputError
 from ..images import checked, resize
 from ..lerobot_rows import PREFIX
 from ..losses import loss_terms, total
@@ -27,6 +26,7 @@ from .configuration_multiview_progress import TIMES, MultiviewProgressConfig
 from .judging import judge
 from .pairing import Shown, pair_batch
 from .pixels import stacked
+from .storing import HUB, blank, load_learnt, locate, save_weights, settled
 from .table import GoalTable, camera_views, read_table
 
 
@@ -43,22 +43,26 @@ class MultiviewProgressRewardModel(PreTrainedRewardModel):
         *,
         dataset_stats: Any = None,
         dataset_meta: Any = None,
+        checkpoint: Path | None = None,
         **_: Any,
     ) -> None:
-        """Make an untrained network.
+        """Make an untrained network; of a pretrained model, with its weights.
 
         Args:
             config: Shape and training; views and frames per second are filled in from the dataset.
             dataset_stats: Not needed: images are not normalised by the dataset.
             dataset_meta: LeRobot's metadata of the dataset to train on; not needed to judge.
+            checkpoint: Directory that a pretrained model's weights are taken from, not from
+                ``hf.base``; see `from_pretrained`.
             _: Whatever else LeRobot hands to models.
 
         Raises:
+            CheckpointError: If a pretrained model's files are missing or damaged.
             DatasetError: If the dataset is damaged.
-            InputError: If it lacks a view that was asked for.
+            InputError: If it lacks a view that was asked for, or ``hf.base`` does not fit.
         """
         super().__init__(config)
-        self.network = build(config.backbone)
+        self.network = blank(checkpoint, config.shape) if checkpoint else build(config.shape)
         self.steps: Tensor
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
         self._references: dict[str, References] = {}
@@ -98,8 +102,9 @@ class MultiviewProgressRewardModel(PreTrainedRewardModel):
         config = self.config
         pairs = pair_batch(shown, self._table, config.sampling(), period=config.before, rng=rng)
         images = augment(pairs, config.training(), rng) if self.training else pairs.images
-        readout = self.network(pairs, torch.from_numpy(images).to(self._device))
-        terms = loss_terms(readout, pairs)
+        with self._own_precision():
+            readout = self.network(pairs, torch.from_numpy(images).to(self._device))
+            terms = loss_terms(readout, pairs)
         told = {name: term.item() for name, term in terms.items()}
         return total(terms, config.loss), told | _error(readout, pairs)
 
@@ -111,7 +116,7 @@ class MultiviewProgressRewardModel(PreTrainedRewardModel):
         return np.random.default_rng([torch.initial_seed(), int(self.steps), *index.tolist()])
 
     def _shown(self, batch: Mapping[str, Any], table: GoalTable) -> Shown:
-        views, images = stacked(batch, self.config.views, self.config.backbone.image_size)
+        views, images = stacked(batch, self.config.views, self.config.shape.image_size)
         if images.shape[1] != len(TIMES):
             raise InputError(
                 f"training needs {len(TIMES)} frames of each item ({', '.join(TIMES)}), got "
@@ -136,10 +141,11 @@ class MultiviewProgressRewardModel(PreTrainedRewardModel):
         Raises:
             InputError: If the batch is not such a one.
         """
-        views, images = stacked(batch, self.config.views, self.config.backbone.image_size)
+        views, images = stacked(batch, self.config.views, self.config.shape.image_size)
         tasks, training = _tasks(batch, len(images)), self.training
         try:
-            rewards = judge(self.network, views, images, tasks, self._references)
+            with self._own_precision():
+                rewards = judge(self.network, views, images, tasks, self._references)
         finally:
             self.train(training)
         return torch.tensor(rewards, dtype=torch.float32, device=self._device)
@@ -152,7 +158,7 @@ class MultiviewProgressRewardModel(PreTrainedRewardModel):
         Raises:
             InputError: If an image is not uint8 (H, W, 3).
         """
-        size = self.config.backbone.image_size
+        size = self.config.shape.image_size
         start, goal = (
             {name: resize(checked(name, image), size) for name, image in views.items()}
             for views in (references.start, references.goal)
@@ -179,15 +185,14 @@ class MultiviewProgressRewardModel(PreTrainedRewardModel):
             if config.fps is None:
                 raise InputError("no frames per second are known; pass query_period_s")
             query_period_s = config.before / config.fps
-        size = config.backbone.image_size
-        settings = ModelSettings(image_size=size, query_period_s=query_period_s)
+        settings = ModelSettings(image_size=config.shape.image_size, query_period_s=query_period_s)
         training = {"trainer": "lerobot-train", "views": config.views, "fps": config.fps}
-        written = ModelConfig(backbone=config.backbone, settings=settings, training=training)
+        written = ModelConfig(backbone=config.shape, settings=settings, training=training)
         return save(Path(out), self.network, written)
 
     def get_optim_params(self) -> list[dict[str, Any]]:
-        """Return the parameters; only matrices decay."""
-        parameters = list(self.parameters())
+        """Return the parameters that are trained; only matrices decay."""
+        parameters = [p for p in self.parameters() if p.requires_grad]
         return [
             {"params": [p for p in parameters if p.ndim > 1]},
             {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
@@ -198,6 +203,37 @@ class MultiviewProgressRewardModel(PreTrainedRewardModel):
         super().push_model_to_hub(cfg)
 
     @classmethod
+    def from_pretrained(
+        cls,
+        pretrained_name_or_path: str | Path,
+        *,
+        config: MultiviewProgressConfig | None = None,
+        **kwargs: Any,
+    ) -> "MultiviewProgressRewardModel":
+        """Return the model of a checkpoint, in evaluation mode.
+
+        Args:
+            pretrained_name_or_path: Directory, or id of a model on the hub.
+            config: In place of the stored one; its shape must be the same.
+            kwargs: Those of LeRobot's own method, and of `__init__`.
+
+        Raises:
+            CheckpointError: If it is absent, damaged, incomplete, or of another shape.
+            FileNotFoundError: If it has no configuration.
+        """
+        how = {name: kwargs.pop(name) for name in HUB if name in kwargs}
+        place = locate(str(pretrained_name_or_path), **how)
+        config = settled(place, config)
+        made: MultiviewProgressRewardModel = super().from_pretrained(
+            place, config=config, checkpoint=place, **kwargs
+        )
+        return made
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        self.config._save_pretrained(save_directory)
+        save_weights(save_directory, self.config.shape, self.network, self.steps)
+
+    @classmethod
     def _load_as_safetensor(
         cls,
         model: "MultiviewProgressRewardModel",
@@ -206,14 +242,12 @@ class MultiviewProgressRewardModel(PreTrainedRewardModel):
         strict: bool,
     ) -> "MultiviewProgressRewardModel":
         """Load weights strictly, whatever ``strict`` says: a head left random judges at random."""
-        try:
-            super()._load_as_safetensor(model, model_file, map_location, True)
-        except (RuntimeError, SafetensorError, OSError) as error:
-            reason = " ".join(str(error).split())
-            raise CheckpointError(
-                f"{model_file} does not fit the network: {reason}; copy the checkpoint again"
-            ) from error
+        model.steps.copy_(load_learnt(Path(model_file), model.network))
         return model
+
+    def _own_precision(self) -> torch.autocast:
+        """Return the context in which the network alone says what is in which type."""
+        return torch.autocast(self._device.type, enabled=False)
 
     @property
     def _device(self) -> torch.device:

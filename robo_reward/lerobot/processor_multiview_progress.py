@@ -89,7 +89,7 @@ def make_multiview_progress_pre_post_processors(
     """
     before: Pipeline = PolicyProcessorPipeline(
         steps=[
-            MultiviewProgressEncoderStep(config.backbone.image_size, list(config.views)),
+            MultiviewProgressEncoderStep(config.shape.image_size, list(config.views)),
             AddBatchDimensionProcessorStep(),
             DeviceProcessorStep(device=config.device or "cpu"),
         ],
