@@ -16,9 +16,9 @@ from lerobot_plugin import SIZE, batch, config, dataset, meta, preprocessor
 
 from data.lerobot_dataset import open_dataset
 from robo_reward.batch import PairBatch
-from robo_reward.config import CompactConfig, HfConfig
+from robo_reward.config import CompactConfig
 from robo_reward.episodes import Episode
-from robo_reward.errors import CheckpointError, DatasetError, InputError
+from robo_reward.errors import CheckpointError, DatasetError, InputError, RoboRewardError
 from robo_reward.goals import episode_goals
 from robo_reward.images import resize
 from robo_reward.lerobot import MultiviewProgressConfig
@@ -77,24 +77,11 @@ def test_lerobot_knows_the_type_and_stores_its_settings(tmp_path: Path) -> None:
         ({"backbone": CompactConfig(history=1)}, "history must be 0"),
         ({"backbone": CompactConfig(belief=True)}, "belief off"),
         ({"optimizer_lr": 0.0}, "learning rate must be positive"),
-        ({"hf": HfConfig(base="a/b", history=1)}, "history must be 0"),
-        ({"hf": HfConfig(lora_rank=4)}, r"say which by hf\.base"),
-        ({"hf": HfConfig(base="a/b"), "backbone": CompactConfig(width=80)}, "give one"),
     ],
 )
 def test_settings_that_cannot_be_trained_are_refused(settings: Any, told: str) -> None:
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(RoboRewardError, match=told):
         MultiviewProgressConfig(device="cpu", **settings)
-
-
-def test_a_pretrained_model_brings_its_own_rate_unless_another_is_given() -> None:
-    hf = HfConfig(base="a/b", learning_rate=3e-5)
-    rates = [
-        made.get_optimizer_preset().lr
-        for made in (config(), config(hf=hf), config(hf=hf, optimizer_lr=7e-4))
-    ]
-    assert rates == [2e-3, 3e-5, 7e-4]
-    assert (config(hf=hf).shape, config().shape.image_size) == (hf, SIZE)
 
 
 def test_a_model_whose_images_were_resized_otherwise_is_refused() -> None:

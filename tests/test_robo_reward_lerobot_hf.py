@@ -7,11 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import draccus
 import numpy as np
 import pytest
 import torch
 from conftest import LENGTH, TASK, VIEWS
+from draccus.utils import DecodingError
 from lerobot.configs.rewards import RewardModelConfig
+from lerobot.configs.train import TrainPipelineConfig
 from lerobot.rewards import make_reward_model
 from lerobot_plugin import batch, config, dataset, model, preprocessor
 from safetensors.torch import load_file, save_file
@@ -83,6 +86,34 @@ def refused(place: Path, sentence: str) -> None:
     with pytest.raises(CheckpointError, match=sentence) as told:
         MultiviewProgressRewardModel.from_pretrained(place)
     assert str(place) in str(told.value), "the message says where"
+
+
+def test_a_pretrained_model_brings_its_own_rate_unless_another_is_given() -> None:
+    hf = HfConfig(base="a/b", learning_rate=3e-5)
+    rates = [
+        made.get_optimizer_preset().lr
+        for made in (config(), config(hf=hf), config(hf=hf, optimizer_lr=7e-4))
+    ]
+    assert rates == [2e-3, 3e-5, 7e-4]
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (["hf.base=a/b", "hf.history=1"], "history must be 0"),
+        (["hf.lora_rank=4"], r"say which by hf\.base"),
+        (["hf.base=a/b", "backbone.width=80"], "give one"),
+        (["hf.base=a/b", "before=0"], "before must be at least 1"),
+    ],
+)
+def test_the_command_line_tells_what_cannot_be(flags: list[str], told: str) -> None:
+    given = ["--dataset.repo_id=a/b", "--reward_model.type=multiview_progress"]
+    made = draccus.parse(TrainPipelineConfig, args=[*given, "--reward_model.hf.base=a/b"])
+    assert made.reward_model.shape == HfConfig(base="a/b")
+    with pytest.raises(DecodingError, match=told):
+        draccus.parse(
+            TrainPipelineConfig, args=[*given, *(f"--reward_model.{flag}" for flag in flags)]
+        )
 
 
 @pytest.mark.parametrize("told", [{}, {"lora_rank": 0, "dtype": "fp32", "train_vision": True}])

@@ -11,7 +11,7 @@ from lerobot.optim import AdamWConfig
 from lerobot.optim.schedulers import CosineAnnealingWithWarmupSchedulerConfig
 
 from ..config import CompactConfig, HfConfig, LossWeights, TrainingConfig, at_least
-from ..errors import CheckpointError, InputError
+from ..errors import CheckpointError, InputError, RoboRewardError
 from ..images import PREPROCESSING
 from ..plan import SamplingConfig
 
@@ -82,10 +82,16 @@ class MultiviewProgressConfig(RewardModelConfig):
         """Resolve the device and refuse what cannot be trained.
 
         Raises:
-            InputError: If a setting is out of its range.
+            RoboRewardError: If a setting is out of its range, or contradicts another one.
             CheckpointError: If it was written by a version that resizes images otherwise.
         """
         super().__post_init__()
+        try:
+            self._check()
+        except InputError as error:  # a ValueError, whose sentence LeRobot's parser keeps to itself
+            raise RoboRewardError(str(error)) from error
+
+    def _check(self) -> None:
         at_least(1, "before", self.before)
         if self.hf.base and self.backbone != CompactConfig():
             raise InputError("backbone shapes the compact network, hf.base another: give one")
