@@ -17,7 +17,7 @@ UNANCHORED_CAP = 0.5
 """Most confidence that Φ may have while both absolute anchors are missing."""
 NEVER = 2.0
 """Success threshold above every probability: nothing is declared."""
-RIDGE = 1e-2
+RIDGE = 1e-4
 """Weight of the squared slopes of a calibration, so that separable data give finite ones."""
 PRECISION = 0.95
 """Share of the declarations of success that must be right."""

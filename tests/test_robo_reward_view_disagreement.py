@@ -112,7 +112,10 @@ def test_queries_together_alone_and_with_other_views_disagree_alike() -> None:
 def test_it_takes_one_pass_more_a_view_and_encodes_no_image_twice() -> None:
     made, frames = reader(), tiny.episode(4)
     read, encode, passes, images = made.network.seam.read, made.network.seam.encode, [], []
-    made.network.backbone.read = lambda p, i, panel: (passes.append(len(i)), read(p, i, panel))[1]  # type: ignore[assignment, method-assign]
+    made.network.backbone.read = lambda p, i, panel, told: (
+        passes.append(len(i)),
+        read(p, i, panel, told),
+    )[1]  # type: ignore[assignment, method-assign]
     made.network.backbone.encode = lambda given: (images.append(len(given)), encode(given))[1]  # type: ignore[assignment, method-assign]
     made.read([ask(made, frame, tiny.references()) for frame in frames])
     assert passes == [4, 4, 4, 4]
