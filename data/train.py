@@ -63,7 +63,7 @@ class Train:
     dry_run: bool = False
     """Say what would be done, and stop."""
     backbone: Annotated[CompactConfig, tyro.conf.arg(name="")] = field(
-        default_factory=CompactConfig
+        default_factory=lambda: CompactConfig(belief=True)
     )
     hf: HfConfig = field(default_factory=HfConfig)
     """A pretrained vision-language model in place of the compact network: give ``--hf.base``."""

@@ -36,7 +36,7 @@ class CompactConfig:
     """Earlier queries shown beside before and after: the first, and those 1, 2, 4, … before. Not
     recommended yet: with it Φ goes on rising when nothing is seen (docs/results.md)."""
     belief: bool = False
-    """Tell each query the Φ of the one before and the largest so far, as the model judged them."""
+    """Tell each query what the model judged at the one before, and the largest of all before."""
     time_to_go: bool = False
     """Tell the seconds until success too."""
 
@@ -62,7 +62,7 @@ class HfConfig:
     """Earlier queries shown beside before and after: the first, and those 1, 2, 4, … before. Not
     recommended yet: with it Φ goes on rising when nothing is seen (docs/results.md)."""
     belief: bool = False
-    """Tell each query the Φ of the one before and the largest so far, as the model judged them."""
+    """Tell each query what the model judged at the one before, and the largest of all before."""
     time_to_go: bool = False
     """Tell the seconds until success too."""
     text_tokens: int = 64

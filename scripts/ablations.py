@@ -3,7 +3,8 @@
 Usage: python scripts/ablations.py TRAINING HELD-OUT OUT [STEPS]
 
 TRAINING and HELD-OUT are datasets of `robo-reward collect`, OUT a directory for the models. A row
-per variant, printed as soon as it is known.
+per variant, printed as soon as it is known; all but the last two are told nothing of earlier
+verdicts, as the first.
 """
 
 import sys
@@ -24,7 +25,7 @@ from data.probes import probes_for
 from data.results import results
 from data.train import Train
 from robo_reward.checkpoint import load
-from robo_reward.config import TrainingConfig
+from robo_reward.config import CompactConfig, TrainingConfig
 from robo_reward.console import RunLog
 from robo_reward.model import Labels, Model
 from robo_reward.progress import mean_fusion
@@ -45,7 +46,7 @@ def sampled(**changes: Any) -> Change:
 
 
 def believing(own_belief: float) -> Change:
-    """Return the change to a model that is told its own earlier verdicts."""
+    """Return the change to the default, a model that is told its own earlier verdicts."""
 
     def change(command: Train) -> Train:
         sampling = replace(command.sampling, own_belief=own_belief)
@@ -63,7 +64,7 @@ def in_order(
 
 
 VARIANTS: dict[str, Change] = {
-    "as it is": lambda command: command,
+    "told nothing of earlier verdicts": lambda command: command,
     "references never of another episode": sampled(swap=0.0),
     "no negatives": sampled(other_goal=0.0, foreign=0.0, other_picture=0.0),
     "pairs in order of time": lambda command: command,
@@ -124,6 +125,7 @@ def main(training: str, held_out: str, out: str, steps: str = "550") -> None:
         command = change(
             Train(
                 **plain,
+                backbone=CompactConfig(),
                 query_period=PERIOD_S,
                 cache=Path(out) / "cache",
                 training=TrainingConfig(steps=int(steps)),
