@@ -253,3 +253,20 @@ def test_what_is_exported_labels_with_the_same_weights(
     labels = loaded.label(frames, TASK, References(start=frames[0]), fps=10.0)
     assert np.allclose(labels.forward[numbers], rewards.numpy(), atol=1e-6)
     assert frozen.frozen_digest(loaded.network) == frozen.frozen_digest(trained.network)
+
+
+@pytest.mark.parametrize("family", ["smolvlm", "qwen2_5_vl"])
+def test_other_families_go_the_same_way(
+    family: str, tiny_dataset: Path, tmp_path: Path, items: dict[str, Any]
+) -> None:
+    """A step, a checkpoint, and the same rewards from it after the base is gone."""
+    source = make_tiny_vlm(tmp_path / family, family, scale=4.0)
+    made = model(tiny_dataset, hf=HfConfig(base=str(source), image_size=32, lora_rank=2))
+    before = {name: weight.clone() for name, weight in made.network.learnt().items()}
+    step(made, items)
+    after = made.network.learnt()
+    assert any(not torch.equal(before[name], weight) for name, weight in after.items())
+    made.save_pretrained(tmp_path / "checkpoints/000001/pretrained_model")
+    shutil.rmtree(source)
+    again = load(tmp_path / "checkpoints/000001/pretrained_model")
+    assert torch.equal(again.compute_reward(items), made.compute_reward(items))
