@@ -1,1 +1,1 @@
-"""Vision-language-action policies and their refinement. Nothing here works yet."""
+"""Vision-language-action policies; their refinement is still to come."""

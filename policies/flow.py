@@ -8,8 +8,9 @@ sample anew, is replaced by a step of the stochastic equation with the same marg
     dx = (u + σ²/2 · s) dτ + σ dW,    s(x, τ) = (τ u − x) / (1 − τ)    (the score of the flow),
 
 with σ² = a² (1 − τ) / max(τ, 1/K), a the noise level (the Flow-SDE of Flow-GRPO, arXiv 2505.05470,
-where time runs the other way). That step is a Gaussian, and its density is the likelihood;
-all else follows from it without chance, or was drawn before it from something that is not learnt.
+where time runs the other way). That step is a Gaussian, and its
+density is the likelihood of where it led. What came before and comes after it is learnt too, and a
+gradient through the likelihood leaves it out: each step has its turn in other samples.
 
 Sampler and scorer share one grid of times, `grid`, and one Gaussian, `transition`: with the same
 weights their log-densities are the same. Letters: B samples, N numbers of an action (chunk ×
@@ -29,7 +30,7 @@ type Velocity = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True, kw_only=True)
 class Trace:
-    """What must be remembered of a sample to score it again, all float32."""
+    """What must be remembered of a sample to score it again; x is kept in float32."""
 
     step: Tensor
     """(B,) int64, which step was the random one."""

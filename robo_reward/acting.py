@@ -74,5 +74,6 @@ class Policy(Protocol):
     def score(self, seen: Situation, trace: Trace) -> "tuple[Tensor, Tensor, Tensor]":
         """Return (log-density (B,), entropy (B,), value (B,)) of chunks that were sampled.
 
-        The value is the residual f of a critic V = Φ + f. All three can be differentiated.
+        The value is the residual f of a critic V = Φ + f. The log-density can be differentiated by
+        all that is trained of the policy, the value by its own head; an entropy may be a constant.
         """

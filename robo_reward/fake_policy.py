@@ -21,28 +21,29 @@ class FakePolicy(nn.Module):
         self.log_spread = nn.Parameter(torch.full((chunk * action_dim,), -1.0))
 
     def _mean(self, seen: Situation) -> Tensor:
-        state = torch.from_numpy(np.asarray(seen.state, np.float32))
-        return torch.cat([state, torch.ones(len(seen), 1)], dim=1) @ self.line
+        state = torch.as_tensor(seen.state, dtype=self.line.dtype, device=self.line.device)
+        return torch.cat([state, state.new_ones(len(seen), 1)], dim=1) @ self.line
 
     @torch.no_grad()
     def act(self, seen: Situation) -> Floats:
         """Return the mean (B, C, A)."""
-        made: Floats = self._mean(seen).view(len(seen), self.chunk, self.action_dim).numpy()
+        made: Floats = self._mean(seen).view(len(seen), self.chunk, self.action_dim).cpu().numpy()
         return made
 
     @torch.no_grad()
     def sample(self, seen: Situation, rng: np.random.Generator) -> tuple[Floats, Trace]:
         """Return draws (B, C, A)."""
         mean = self._mean(seen)
-        kick = torch.from_numpy(rng.standard_normal(mean.shape, dtype=np.float32))
-        drawn = (mean + self.log_spread.exp() * kick).numpy()
+        kick = torch.from_numpy(rng.standard_normal(mean.shape, dtype=np.float32)).to(mean)
+        drawn = (mean + self.log_spread.exp() * kick).cpu().numpy()
         return drawn.reshape(len(seen), self.chunk, self.action_dim), {"drawn": drawn}
 
     def score(self, seen: Situation, trace: Trace) -> tuple[Tensor, Tensor, Tensor]:
         """Return log-density, entropy and a value of 0, each (B,)."""
-        drawn, mean = torch.as_tensor(trace["drawn"]), self._mean(seen)
+        mean = self._mean(seen)
+        drawn = torch.as_tensor(trace["drawn"]).to(mean)
         z = (drawn - mean) / self.log_spread.exp()
         half = 0.5 * math.log(2.0 * math.pi)
         said = (-0.5 * z.square() - self.log_spread - half).sum(-1)
         entropy = (self.log_spread + half + 0.5).sum().expand(len(seen))
-        return said, entropy, torch.zeros(len(seen))
+        return said, entropy, mean.new_zeros(len(seen))

@@ -28,7 +28,7 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = path.with_name(name)
     try:
         yield temporary
-        with temporary.open("rb+") as file:
+        with temporary.open("rb") as file:  # a link to a file that must not be written is fine too
             os.fsync(file.fileno())
         temporary.replace(path)
     finally:

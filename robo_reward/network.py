@@ -81,11 +81,15 @@ class ProgressNetwork(nn.Module):
         """Put in what `learnt` returned.
 
         Raises:
-            RuntimeError: If a weight is missing, unknown or of another shape.
+            RuntimeError: If a weight is missing, unknown, not trained or of another shape.
         """
+        frozen = self.frozen()
+        given = sorted(state.keys() & frozen.keys())
+        if given:
+            raise RuntimeError(f"{given[0]} is not trained, and not to be replaced")
         own = self.state_dict()
         spread = {name: spread_like(t, own.get(name, t)) for name, t in state.items()}
-        self.load_state_dict({**self.frozen(), **spread}, strict=True)
+        self.load_state_dict({**frozen, **spread}, strict=True)
 
     def told(self, belief: Tensor) -> Tensor | None:
         """Return what slots are told (B, D) of a belief (B, 2); nothing where it is NaN."""

@@ -1,17 +1,18 @@
 """`check_policy`: what any `Policy` promises, asked of a real one."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from .acting import Policy, Situation, Trace
 
-NUDGE = 0.02
-"""How far weights are moved, as a share of their own spread, to see likelihoods move."""
+APART = (0.1, 0.6)
+"""Spreads of log-ratios at which likelihoods are compared: of near policies, and of far ones."""
+DIRECTIONS = 2
+"""Ways in which weights are moved."""
 
 
 def check_policy(
@@ -32,7 +33,14 @@ def check_policy(
     with torch.no_grad():
         _check_actions(policy, seen, tolerance)
         _check_scores(policy, seen, tolerance)
-        _check_ratios(policy, seen, draws)
+    _check_gradient(policy, seen)
+    kept = {name: value.clone() for name, value in _weights(policy).items()}
+    try:
+        with torch.no_grad():
+            for direction in range(DIRECTIONS):
+                _check_ratios(policy, seen, draws, direction, kept)
+    finally:
+        _put(policy, kept)
 
 
 def _check_actions(policy: Policy, seen: Situation, tolerance: float) -> None:
@@ -64,35 +72,74 @@ def _check_scores(policy: Policy, seen: Situation, tolerance: float) -> None:
             _same(own, part[i : i + 1], tolerance, "scores do not depend on the batch")
 
 
-def _check_ratios(policy: Policy, seen: Situation, draws: int) -> None:
+def _check_gradient(policy: Policy, seen: Situation) -> None:
+    _, trace = policy.sample(seen, np.random.default_rng(0))
+    module: Any = policy
+    module.zero_grad()
+    policy.score(seen, trace)[0].sum().backward()  # type: ignore[no-untyped-call]
+    grads = [p.grad for p in module.parameters() if p.grad is not None]
+    module.zero_grad()
+    assert grads, "the log-density must be differentiable by the weights"
+    assert all(bool(grad.isfinite().all()) for grad in grads), "gradients must be finite"
+
+
+def _check_ratios(
+    policy: Policy, seen: Situation, draws: int, direction: int, kept: dict[str, torch.Tensor]
+) -> None:
     """Check that likelihoods are densities: under p the mean of p'/p is 1 whatever p' is."""
     many = seen.rows([0] * draws)
-    _, trace = policy.sample(many, np.random.default_rng(2))
+    _put(policy, kept)
+    _, trace = policy.sample(many, np.random.default_rng(2 + direction))
     before = policy.score(many, trace)[0].double()
-    module: Any = policy
-    kept = [parameter.clone() for parameter in module.parameters()]
-    _nudge(module)
-    after = policy.score(many, trace)[0].double()
-    for parameter, value in zip(module.parameters(), kept, strict=True):
-        parameter.copy_(value)
-    ratio = (after - before).exp()
-    assert float((after - before).abs().max()) > 1e-6, "other weights must have other likelihoods"
-    error = float(ratio.std()) / math.sqrt(draws)
-    off = abs(float(ratio.mean()) - 1.0)
-    assert off <= 3.0 * error, (
-        f"likelihoods must be densities: the mean ratio is off by {off:.3g}, {error:.3g} allowed "
-        "three times"
-    )
+    for wanted in APART:
+        change = _moved(policy, kept, direction, lambda: policy.score(many, trace)[0], wanted)
+        ratio = (change - before).exp()
+        error = float(ratio.std()) / math.sqrt(draws)
+        off = abs(float(ratio.mean()) - 1.0)
+        assert off <= 4.0 * error, (
+            f"likelihoods must be densities: the mean ratio is off by {off:.3g}, {error:.3g} "
+            "allowed four times"
+        )
+    _put(policy, kept)
     again = policy.score(many, trace)[0].double()
     assert torch.equal(again, before), "the same weights score the same"
 
 
-def _nudge(module: nn.Module) -> None:
-    generator = torch.Generator().manual_seed(0)
-    for parameter in module.parameters():
-        noise = torch.randn(parameter.shape, generator=generator).to(parameter)
-        spread = parameter.std() if parameter.numel() > 1 else parameter.abs()
-        parameter.add_(NUDGE * spread.nan_to_num() * noise)
+def _moved(
+    policy: Policy,
+    kept: dict[str, torch.Tensor],
+    direction: int,
+    score: Callable[[], torch.Tensor],
+    wanted: float,
+) -> torch.Tensor:
+    """Return the log-densities after a move that spreads the log-ratios by about ``wanted``."""
+    before, size = score().double(), 1e-3
+    for _ in range(24):
+        _put(policy, kept)
+        _nudge(policy, size, direction)
+        after = score().double()
+        apart = float((after - before).std())
+        if apart >= 0.7 * wanted:
+            return after
+        size *= min(4.0, 1.2 * wanted / max(apart, 1e-12))
+    raise AssertionError("other weights must have other likelihoods")
+
+
+def _weights(policy: Any) -> dict[str, torch.Tensor]:
+    return {name: p.data for name, p in policy.named_parameters() if p.requires_grad}
+
+
+def _put(policy: Any, values: dict[str, torch.Tensor]) -> None:
+    for name, weight in _weights(policy).items():
+        weight.copy_(values[name])
+
+
+def _nudge(policy: Any, size: float, direction: int) -> None:
+    """Move every weight by a share of its layer's root mean square, at least of .1."""
+    generator = torch.Generator().manual_seed(direction)
+    for weight in _weights(policy).values():
+        noise = torch.randn(weight.shape, generator=generator).to(weight)
+        weight.add_(size * weight.square().mean().sqrt().clamp_min(0.1) * noise)
 
 
 def _rows(trace: Trace, chosen: Sequence[int]) -> Trace:

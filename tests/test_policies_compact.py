@@ -47,6 +47,9 @@ def test_the_compact_policy_keeps_its_promises(steps: int) -> None:
 
 def test_the_fake_policy_keeps_them_too() -> None:
     check_policy(FakePolicy(3, 2), situation())
+    unborn = FakePolicy(3, 2)
+    torch.nn.init.zeros_(unborn.line)
+    check_policy(unborn, situation())
 
 
 class Restless(FakePolicy):
@@ -76,7 +79,37 @@ class NoDensity(FakePolicy):
 
     def score(self, seen: Situation, trace: Trace) -> Any:
         said, entropy, value = super().score(seen, trace)
-        return said * 3.0, entropy, value
+        return said / trace["drawn"].shape[1], entropy, value
+
+
+class NoSpread(FakePolicy):
+    """Forgets that a wide density is a low one."""
+
+    def score(self, seen: Situation, trace: Trace) -> Any:
+        said, entropy, value = super().score(seen, trace)
+        return said + self.log_spread.sum(), entropy, value
+
+
+class Deaf(FakePolicy):
+    """Scores where no gradient reaches its weights."""
+
+    def score(self, seen: Situation, trace: Trace) -> Any:
+        with torch.no_grad():
+            said, entropy, value = super().score(seen, trace)
+        return said.requires_grad_(), entropy, value
+
+
+class Louder(CompactPolicy):
+    """Scores with another noise than it samples with."""
+
+    def __init__(self, *_: int) -> None:
+        super().__init__(SHAPE)
+
+    def score(self, seen: Situation, trace: Trace) -> Any:
+        self.config = replace(SHAPE, noise=1.5 * SHAPE.noise)
+        said = super().score(seen, trace)
+        self.config = SHAPE
+        return said
 
 
 class Unseeded(FakePolicy):
@@ -100,6 +133,9 @@ class Flat(FakePolicy):
         (Crowded, "what is done does not depend on the batch"),
         (Blind, "other weights must have other likelihoods"),
         (NoDensity, "likelihoods must be densities"),
+        (NoSpread, "likelihoods must be densities"),
+        (Louder, "likelihoods must be densities"),
+        (Deaf, "must be differentiable by the weights"),
         (Unseeded, "one generator draws one sample"),
         (Flat, r"chunks must be \(B, C, A\)"),
     ],

@@ -71,6 +71,20 @@ def test_chance_in_one_step_leaves_the_distribution_of_actions_as_it_was(random_
     assert not torch.allclose(actions, carry(gaussian, noise, steps=steps), atol=1e-3)
 
 
+def test_chance_in_every_step_leaves_it_too_and_without_the_pull_it_would_not() -> None:
+    steps, made = 64, torch.Generator().manual_seed(1)
+    x = plain = drawn(40_000, 1)[0]
+    for tau in grid(steps, x):
+        times = tau.expand(len(x))
+        kick = torch.randn(x.shape, generator=made, dtype=x.dtype)
+        mean, spread = transition(x, gaussian(x, times), times, steps, LEVEL)
+        _, same = transition(plain, gaussian(plain, times), times, steps, LEVEL)
+        x, plain = mean + spread * kick, plain + gaussian(plain, times) / steps + same * kick
+    assert float(x.mean()) == pytest.approx(CENTRE, abs=0.02)
+    assert float(x.std()) == pytest.approx(WIDTH, abs=0.02)
+    assert float(plain.std()) > WIDTH + 0.05
+
+
 def test_the_score_in_the_step_is_that_of_the_flow() -> None:
     """σ²/2 · (τ u − x)/(1 − τ)/K, written out for one x."""
     x, tau = torch.tensor([[0.2]], dtype=torch.float64), torch.tensor([0.5], dtype=torch.float64)

@@ -139,7 +139,7 @@ def _write_frozen(
     with replacing(path) as temporary:
         for other in others:
             try:
-                os.link(other / path.name, temporary)
+                os.link((other / path.name).resolve(), temporary)
             except OSError:  # it has none, or is on another disk, or on one that knows no links
                 continue
             return
