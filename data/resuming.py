@@ -97,19 +97,26 @@ def first_network(command: "Train") -> "ProgressNetwork":
     if command.start is None:
         return build(command.shape)
     shape = read_model_config(command.start).backbone
-    if not _alike(shape, command.shape):
+    differences = _differences(shape, command.shape)
+    if differences:
         raise InputError(
-            f"--start {command.start} has the shape {shape}, which is not what was asked for; "
-            "repeat the flags of its training"
+            f"--start {command.start} has {', '.join(differences)}, which is not what was asked "
+            "for; repeat the flags of its training"
         )
     return load(command.start).network
 
 
-def _alike(one: CompactConfig | HfConfig, two: CompactConfig | HfConfig) -> bool:
-    """Return whether weights of one shape fit the other; where a base lies is no matter."""
+def _differences(one: CompactConfig | HfConfig, two: CompactConfig | HfConfig) -> list[str]:
+    """Return what keeps weights of a shape from fitting another; where a base lies is no matter."""
     if isinstance(one, HfConfig) and isinstance(two, HfConfig):
         one = replace(one, base=two.base, learning_rate=two.learning_rate)
-    return one == two
+    if type(one) is not type(two):
+        return [f"the shape {one}"]
+    asked = asdict(two)
+    told = asdict(one).items()
+    return [
+        f"{name} {value!r}, not {asked[name]!r}" for name, value in told if value != asked[name]
+    ]
 
 
 def identity(command: "Train", dataset: "EpisodeDataset") -> dict[str, Any]:

@@ -112,7 +112,7 @@ def test_a_start_of_another_shape_is_refused(command: Adapt, train_command: Trai
     wrong = replace(
         train_command, out=command.out, start=command.model, backbone=wide, overwrite=True
     )
-    with pytest.raises(InputError, match="not what was asked for"):
+    with pytest.raises(InputError, match="has width 16, not 32, which is not what was asked for"):
         wrong.run()
 
 

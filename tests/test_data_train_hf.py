@@ -174,5 +174,7 @@ def test_training_goes_on_from_a_model_whose_base_is_gone(
     one, two = before.frozen(), after.frozen()
     assert all(torch.equal(one[name], two[name]) for name in one)
     other = replace(command, start=command.out, out=tmp_path / "other")
-    with pytest.raises(InputError, match=r"has the shape .* not what was asked for; repeat the"):
+    with pytest.raises(
+        InputError, match=r"has train_vision False, not True, which is not what was asked for"
+    ):
         replace(other, hf=replace(command.hf, train_vision=True)).run()

@@ -252,3 +252,11 @@ def test_only_matrices_decay() -> None:
     count = len(decayed["params"]) + len(plain["params"])
     assert count == len(list(made.parameters()))
     made.config.get_optimizer_preset().build(made.get_optim_params())
+
+
+def test_weights_that_are_spread_over_processes_are_refused_before_they_are_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    with pytest.raises(InputError, match="LeRobot cannot save a reward model whose weights are sp"):
+        model()

@@ -26,7 +26,7 @@ from .configuration_multiview_progress import TIMES, MultiviewProgressConfig
 from .judging import judge
 from .pairing import Shown, pair_batch
 from .pixels import stacked
-from .storing import HUB, blank, load_learnt, locate, save_weights, settled
+from .storing import HUB, blank, check_savable, load_learnt, locate, save_weights, settled
 from .table import GoalTable, camera_views, read_table
 
 
@@ -59,9 +59,11 @@ class MultiviewProgressRewardModel(PreTrainedRewardModel):
         Raises:
             CheckpointError: If a pretrained model's files are missing or damaged.
             DatasetError: If the dataset is damaged.
-            InputError: If it lacks a view that was asked for, or ``hf.base`` does not fit.
+            InputError: If it lacks a view that was asked for, or ``hf.base`` does not fit, or the
+                weights are to be spread over processes.
         """
         super().__init__(config)
+        check_savable()
         self.network = blank(checkpoint, config.shape) if checkpoint else build(config.shape)
         self.steps: Tensor
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))

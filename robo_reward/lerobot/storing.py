@@ -6,6 +6,7 @@ nor the network is needed again, and LeRobot, which logs the whole configuration
 """
 
 import json
+import os
 import shutil
 from dataclasses import asdict
 from pathlib import Path
@@ -21,7 +22,7 @@ from torch import Tensor
 
 from ..checkpoint import build
 from ..config import CompactConfig, HfConfig
-from ..errors import CheckpointError
+from ..errors import CheckpointError, InputError
 from ..files import replacing, write_atomically
 from ..network import ProgressNetwork
 from .configuration_multiview_progress import MultiviewProgressConfig
@@ -81,6 +82,19 @@ def _shape(config: MultiviewProgressConfig) -> dict[str, Any]:
     parts = {"backbone": asdict(config.backbone), "hf": asdict(config.hf)}
     named = {f"{part}.{name}": v for part, told in parts.items() for name, v in told.items()}
     return {name: value for name, value in named.items() if name not in _FREE}
+
+
+def check_savable() -> None:
+    """Refuse FSDP: LeRobot saves a reward model from one process, which holds a part of it.
+
+    Raises:
+        InputError: If accelerate was launched with it.
+    """
+    if os.environ.get("ACCELERATE_USE_FSDP", "").lower() in ("1", "true"):
+        raise InputError(
+            "LeRobot cannot save a reward model whose weights are spread over processes (FSDP); "
+            "launch it without, or train with 'robo-reward train' by accelerate launch"
+        )
 
 
 def save_weights(
