@@ -1,4 +1,4 @@
-"""What a model is told of its own earlier verdicts: Φ at the last query, and the largest Φ so far.
+"""What a model is told of its own earlier verdicts: Φ̄ at the last query, and the largest so far.
 
 A task whose end looks like its start cannot be judged from what is seen now. Two numbers carry what
 was judged before; images that speak for themselves overrule them, because in training they are
@@ -20,8 +20,6 @@ REWOUND = 0.15
 """Share of training pairs whose past is what came after, as in a recording played backwards."""
 SPREAD = 0.1
 """Standard deviation of the error of what is believed in training."""
-
-
 UNSURE = 0.5
 """An answer whose anchors disagree by more, or whose only anchor is spread wider, is not believed:
 a frame that shows nothing is answered so."""

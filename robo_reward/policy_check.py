@@ -1,7 +1,7 @@
 """`check_policy`: what any `Policy` promises, asked of a real one."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,8 @@ APART = (0.1, 0.6)
 """Spreads of log-ratios at which likelihoods are compared: of near policies, and of far ones."""
 DIRECTIONS = 2
 """Ways in which weights are moved."""
+TRIES = 24
+"""Moves of other sizes, at most, until likelihoods are so far apart."""
 
 
 def check_policy(
@@ -92,37 +94,26 @@ def _check_ratios(
     _, trace = policy.sample(many, np.random.default_rng(2 + direction))
     before = policy.score(many, trace)[0].double()
     for wanted in APART:
-        change = _moved(policy, kept, direction, lambda: policy.score(many, trace)[0], wanted)
-        ratio = (change - before).exp()
+        size = wanted
+        for _ in range(TRIES):
+            _put(policy, kept)
+            _nudge(policy, size, direction)
+            change = policy.score(many, trace)[0].double() - before
+            apart = float(change.std())
+            if 0.5 * wanted <= apart <= 2.0 * wanted:
+                break
+            size *= min(4.0, max(0.1, wanted / max(apart, 1e-12)))
+        assert apart >= 0.5 * wanted, "other weights must have other likelihoods"
+        ratio = change.exp()
         error = float(ratio.std()) / math.sqrt(draws)
         off = abs(float(ratio.mean()) - 1.0)
-        assert off <= 4.0 * error, (
+        assert off <= 3.0 * error, (
             f"likelihoods must be densities: the mean ratio is off by {off:.3g}, {error:.3g} "
-            "allowed four times"
+            "allowed three times"
         )
     _put(policy, kept)
     again = policy.score(many, trace)[0].double()
     assert torch.equal(again, before), "the same weights score the same"
-
-
-def _moved(
-    policy: Policy,
-    kept: dict[str, torch.Tensor],
-    direction: int,
-    score: Callable[[], torch.Tensor],
-    wanted: float,
-) -> torch.Tensor:
-    """Return the log-densities after a move that spreads the log-ratios by about ``wanted``."""
-    before, size = score().double(), 1e-3
-    for _ in range(24):
-        _put(policy, kept)
-        _nudge(policy, size, direction)
-        after = score().double()
-        apart = float((after - before).std())
-        if apart >= 0.7 * wanted:
-            return after
-        size *= min(4.0, 1.2 * wanted / max(apart, 1e-12))
-    raise AssertionError("other weights must have other likelihoods")
 
 
 def _weights(policy: Any) -> dict[str, torch.Tensor]:
