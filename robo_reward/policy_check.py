@@ -94,15 +94,16 @@ def _check_ratios(
     _, trace = policy.sample(many, np.random.default_rng(2 + direction))
     before = policy.score(many, trace)[0].double()
     for wanted in APART:
-        size = wanted
+        small, large = 1e-6, 1e3  # sizes of moves, between which one has the distance
         for _ in range(TRIES):
+            size = math.sqrt(small * large)
             _put(policy, kept)
             _nudge(policy, size, direction)
             change = policy.score(many, trace)[0].double() - before
             apart = float(change.std())
             if 0.5 * wanted <= apart <= 2.0 * wanted:
                 break
-            size *= min(4.0, max(0.1, wanted / max(apart, 1e-12)))
+            small, large = (size, large) if apart < wanted else (small, size)
         assert apart >= 0.5 * wanted, "other weights must have other likelihoods"
         ratio = change.exp()
         error = float(ratio.std()) / math.sqrt(draws)
