@@ -18,57 +18,17 @@ Letters: B decisions of a minibatch.
 
 import math
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from robo_reward.config import at_least
 from robo_reward.errors import InputError
+
+from .config import ObjectiveConfig
 
 FURTHEST = 20.0
 """|log-ratio| beyond which exp is not taken; far outside every clip, so no gradient is lost."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ObjectiveConfig:
-    """What is minimised."""
-
-    clip_low: float = 0.2
-    """A decision is not made less likely than 1 − this, as a ratio to the rollout's policy."""
-    clip_high: float = 0.28
-    """… nor more likely than 1 + this; larger than the other, so that the rare may grow."""
-    dual_clip: float = 3.0
-    """A bad decision that became more likely pulls with at most this ratio (arXiv 1912.09729)."""
-    ratio: Literal["chunk", "mean"] = "chunk"
-    """Likelihood ratio of a whole chunk, or the geometric mean over its numbers."""
-    value_weight: float = 0.5
-    """Of the critic's error."""
-    value_loss: Literal["smooth_l1", "mse"] = "smooth_l1"
-    """Of the critic; never clipped."""
-    kl_weight: float = 0.0
-    """Of the distance to the reference policy, the one that refinement began with."""
-    bc_weight: float = 0.0
-    """Of imitating demonstrations along with it."""
-    entropy_weight: float = 0.0
-    """Of the policy's entropy, which is then kept high."""
-
-    def __post_init__(self) -> None:
-        """Check the ranges.
-
-        Raises:
-            InputError: If a clip is not in its range, or a weight below 0.
-        """
-        if not 0.0 < self.clip_low < 1.0 or not self.clip_high > 0.0:
-            raise InputError(
-                f"clip_low must be in (0, 1) and clip_high above 0, got {self.clip_low} and "
-                f"{self.clip_high}"
-            )
-        if not self.dual_clip > 1.0 + self.clip_high:
-            raise InputError(f"dual_clip must be above 1 + clip_high, got {self.dual_clip}")
-        for name in ("value_weight", "kl_weight", "bc_weight", "entropy_weight"):
-            at_least(0.0, name, getattr(self, name))
 
 
 @dataclass(frozen=True, kw_only=True)

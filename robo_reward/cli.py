@@ -24,6 +24,7 @@ ORDER = (
     "eval",
     "label",
     "report",
+    "refine",
     "bench",
     "doctor",
 )

@@ -34,6 +34,17 @@ class Outcome(NamedTuple):
     """The ``info`` that came with it."""
 
 
+class Advanced(NamedTuple):
+    """What one environment answers to a chunk of actions."""
+
+    rewards: list[float]
+    """(k,) of the steps that were carried out: fewer than asked for where the episode ended."""
+    terminated: bool
+    truncated: bool
+    info: dict[str, Any]
+    """That of the last step."""
+
+
 def parts(space: spaces.Space[Any], path: Path = ()) -> Iterator[tuple[Path, spaces.Box]]:
     """Yield the parts of an observation space.
 
@@ -141,6 +152,23 @@ class Lanes:
             self._write(row, observation)
             return told
         return told._replace(info=self._begin(row), final_obs=observation, final_info=info)
+
+    def advance(self, chunks: Mapping[int, NDArray[Any]]) -> dict[int, Advanced]:
+        """Carry out chunks of actions, row → (k, A), as far as the episodes go.
+
+        Raises:
+            InputError: If an episode ended and was not followed by another.
+        """
+        return {row: self._advance(row, chunk) for row, chunk in chunks.items()}
+
+    def _advance(self, row: int, chunk: NDArray[Any]) -> Advanced:
+        rewards = []
+        for action in chunk:
+            told = self._step(row, action)
+            rewards.append(told.reward)
+            if told.terminated or told.truncated:
+                break
+        return Advanced(rewards, told.terminated, told.truncated, told.info)
 
     def restore(self, snapshots: Mapping[int, Any]) -> dict[int, dict[str, Any]]:
         """Bring environments to snapshots, row → snapshot; return row → ``info``."""

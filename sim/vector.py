@@ -1,5 +1,6 @@
 """A Gymnasium vector environment: few processes, several environments in each, shared pixels."""
 
+import math
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -80,6 +81,8 @@ class SimVectorEnv(VectorEnv[Observations, NDArray[Any], NDArray[Any]]):
     def _describe(self, env: gym.Env[Any, Any], mode: AutoresetMode) -> None:
         self.metadata = {**env.metadata, "autoreset_mode": mode}
         self.render_mode = env.render_mode
+        self.horizon: float = getattr(env.unwrapped, "_max_episode_steps", None) or math.inf
+        """Steps after which an episode is truncated, if nothing else was asked for."""
         self.single_observation_space = env.observation_space
         self.single_action_space = env.action_space
         self.observation_space = batch_space(env.observation_space, self.num_envs)

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from policies.config import ObjectiveConfig
 from policies.objective import (
     Minibatch,
-    ObjectiveConfig,
     clipped_loss,
     explained_variance,
     kl_estimate,

@@ -1,0 +1,117 @@
+"""Settings of refinement; free of torch, so that ``--help`` is quick."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from robo_reward.config import at_least
+from robo_reward.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectiveConfig:
+    """What is minimised."""
+
+    clip_low: float = 0.2
+    """A decision is not made less likely than 1 − this, as a ratio to the rollout's policy."""
+    clip_high: float = 0.28
+    """… nor more likely than 1 + this; larger than the other, so that the rare may grow."""
+    dual_clip: float = 3.0
+    """A bad decision that became more likely pulls with at most this ratio (arXiv 1912.09729)."""
+    ratio: Literal["chunk", "mean"] = "chunk"
+    """Likelihood ratio of a whole chunk, or the geometric mean over its numbers."""
+    value_weight: float = 0.5
+    """Of the critic's error."""
+    value_loss: Literal["smooth_l1", "mse"] = "smooth_l1"
+    """Of the critic; never clipped."""
+    kl_weight: float = 0.0
+    """Of the distance to the reference policy, the one that refinement began with."""
+    bc_weight: float = 0.0
+    """Of imitating demonstrations along with it."""
+    entropy_weight: float = 0.0
+    """Of the policy's entropy, which is then kept high."""
+
+    def __post_init__(self) -> None:
+        """Check the ranges.
+
+        Raises:
+            InputError: If a clip is not in its range, or a weight below 0.
+        """
+        if not 0.0 < self.clip_low < 1.0 or not self.clip_high > 0.0:
+            raise InputError(
+                f"clip_low must be in (0, 1) and clip_high above 0, got {self.clip_low} and "
+                f"{self.clip_high}"
+            )
+        if not self.dual_clip > 1.0 + self.clip_high:
+            raise InputError(f"dual_clip must be above 1 + clip_high, got {self.dual_clip}")
+        for name in ("value_weight", "kl_weight", "bc_weight", "entropy_weight"):
+            at_least(0.0, name, getattr(self, name))
+
+
+@dataclass(frozen=True, kw_only=True)
+class StartConfig:
+    """How the starts of an update are drawn."""
+
+    rollouts: int = 32
+    """Episodes an update."""
+    group: int = 8
+    """Episodes from each start, for algorithms that compare them; others draw each its own."""
+    restarts: float = 0.0
+    """Share of groups that begin in the middle of an earlier episode: at a state that the policy
+    itself has reached, the further the likelier. It is reached by the same actions again, so the
+    environment must be deterministic."""
+    tries: int = 4
+    """How often groups whose episodes all ended alike are played anew, from other starts."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be drawn.
+
+        Raises:
+            InputError: If a number is out of range, or groups do not fill an update.
+        """
+        if self.rollouts < 1 or self.group < 1 or self.rollouts % self.group or self.tries < 1:
+            raise InputError(
+                f"--starts.rollouts {self.rollouts} must be a multiple of --starts.group "
+                f"{self.group}, and all at least 1"
+            )
+        if not 0.0 <= self.restarts < 1.0:
+            raise InputError(
+                f"--starts.restarts must be a share in [0, 1), got {self.restarts}: some episodes "
+                "must begin at the beginning"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearnerConfig:
+    """How the policy is changed by the decisions of an update."""
+
+    learning_rate: float = 1e-4
+    """Of Adam, for the policy."""
+    value_learning_rate: float = 1e-3
+    """Of Adam, for the critic."""
+    epochs: int = 2
+    """How often each decision is seen."""
+    minibatch: int = 256
+    """Decisions a step."""
+    clip_gradient: float = 1.0
+    """Largest norm of a gradient."""
+    warmup: int = 1
+    """Updates in which the critic learns alone."""
+    stop_kl: float = 0.0
+    """Distance from the policy that played at which the epochs of an update end; 0: never."""
+    normalise: bool = True
+    """Bring the advantages of a batch to mean 0 and deviation 1: a baseline and a step size, so
+    it changes no order of policies."""
+    objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be learnt with.
+
+        Raises:
+            InputError: If a number is out of range.
+        """
+        for name in ("epochs", "minibatch"):
+            at_least(1, name, getattr(self, name))
+        for name in ("learning_rate", "value_learning_rate", "warmup", "stop_kl"):
+            at_least(0, name, getattr(self, name))
+        if not self.clip_gradient > 0:
+            raise InputError(f"clip_gradient must be above 0, got {self.clip_gradient}")

@@ -1,0 +1,91 @@
+"""``robo-reward refine``: a policy gets better at a simulated task by its own rollouts."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from robo_reward.config import at_least
+from robo_reward.errors import InputError
+
+from .config import LearnerConfig, StartConfig
+
+TRUTH, SPARSE = "truth", "sparse"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refine:
+    """Refine a policy in simulation by PPO or group-relative updates with a progress potential.
+
+    Example: robo-reward refine --policy outputs/clone --env pick_to_bin --reward outputs/model
+    --references outputs/demonstrations --out outputs/refined
+    """
+
+    policy: Path
+    """Directory of the policy to begin with, as ``robo-reward clone`` makes it."""
+    env: str
+    """Simulated task: a name of ours, or metaworld/ and one of Meta-World's."""
+    out: Path
+    """Directory for policy/, best/, the log, the curve and the state of the run."""
+    reward: str = SPARSE
+    """Potential Φ: directory of a reward model, truth (the simulator's progress), or sparse
+    (none). Success always comes from the environment."""
+    references: str = ""
+    """What start and goal look like to the reward model: a dataset with a success under the same
+    instruction, or a directory with start/<view>.png and goal/<view>.png."""
+    algorithm: str = "phi-ppo"
+    """phi-ppo, ppo, grpo, rloo, phi-rloo, awr, or one that is not sound (unsound-…)."""
+    rollouts: int = 960
+    """Episodes to learn from, in all."""
+    gamma: float = 0.99
+    """Discount per control step."""
+    replan_steps: int = 0
+    """Actions of a chunk that are carried out; 0: as the policy was made for."""
+    max_steps: int = 0
+    """Control steps after which an episode is cut off; 0: the environment's own."""
+    robot: str = ""
+    """Robot, of those that play the task."""
+    variety: tuple[str, ...] | None = None
+    """What varies from episode to episode; not given: the policy's dataset's, or everything."""
+    envs: int = 16
+    """Environments that are played at once."""
+    workers: int | None = None
+    """Processes for them; 0: this one; not given: one per core."""
+    deadline: float = 60.0
+    """Seconds that a process has for an answer before it is replaced."""
+    evaluate_every: int = 5
+    """Updates between evaluations."""
+    evaluate: int = 50
+    """Episodes of an evaluation, always the same ones, without chance."""
+    keep_rollouts: int = 0
+    """Updates between those whose rollouts are kept as a LeRobotDataset; 0: none."""
+    seed: int = 0
+    """Of every draw."""
+    overwrite: bool = False
+    """Replace what is in ``--out``. Without it the run there goes on where it stopped."""
+    dry_run: bool = False
+    """Say what would be done, and stop."""
+    lam: tuple[float, float] = (0.8, 0.95)
+    """λ per decision, of the first update and of the last: how little Φ is trusted."""
+    starts: StartConfig = field(default_factory=StartConfig)
+    learner: LearnerConfig = field(default_factory=LearnerConfig)
+
+    def __post_init__(self) -> None:
+        """Refuse settings that leave nothing to do."""
+        for name in ("rollouts", "envs", "evaluate_every", "evaluate"):
+            at_least(1, f"--{name.replace('_', '-')}", getattr(self, name))
+        for name in ("replan_steps", "max_steps", "seed", "keep_rollouts"):
+            at_least(0, f"--{name.replace('_', '-')}", getattr(self, name))
+        if not 0.0 < self.gamma <= 1.0:
+            raise InputError(f"--gamma must be in (0, 1], got {self.gamma}")
+
+    def run(self) -> None:
+        """Refine to the end of the budget and print where everything is.
+
+        Raises:
+            RoboRewardError: With one sentence for whatever the user can mend.
+        """
+        from .refining import Refinement
+
+        with Refinement(self) as refinement:
+            print(refinement.plan())
+            if not self.dry_run:
+                print(refinement.run())

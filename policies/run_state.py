@@ -1,0 +1,150 @@
+"""What a refinement run needs to go on: complete, in one file, replaced in one step."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from robo_reward.errors import CheckpointError
+from robo_reward.files import finite, write_atomically
+
+from .evaluation import Success
+from .learner import Learner
+from .potential_fit import PotentialFit
+from .starts import Reached, Starts
+
+if TYPE_CHECKING:
+    from .refine import Refine
+    from .refining import Refinement
+
+STATE = "state.safetensors"
+FREE = ("out", "overwrite", "dry_run", "workers", "deadline", "rollouts", "keep_rollouts")
+"""Settings that a run may change when it goes on; ``rollouts`` to go on for longer."""
+
+
+@dataclass(kw_only=True)
+class RunState:
+    """How far a run has got."""
+
+    updates: int = 0
+    rollouts: int = 0
+    """Episodes that were played to learn from."""
+    fit: PotentialFit = field(default_factory=PotentialFit)
+    evaluations: list[tuple[int, Success]] = field(default_factory=list)
+    """(rollouts by then, success)."""
+    history: list[dict[str, float]] = field(default_factory=list)
+    """Of every update: what monitors look at, and the curve shows."""
+
+    def save(self, command: "Refine", learner: Learner, starts: Starts) -> None:
+        """Write all of it; what was there is replaced in one step.
+
+        Raises:
+            OSError: If it cannot be written.
+        """
+        from safetensors.torch import save
+
+        policy = learner.policy
+        tensors = {f"weight.{n}": t.contiguous() for n, t in policy.state_dict().items()}
+        for name, parameter in policy.named_parameters():
+            for key, value in learner.optimiser.state.get(parameter, {}).items():
+                tensors[f"moment.{name}.{key}"] = value.contiguous()
+        for number, reached in enumerate(starts.reached):
+            if reached.played is not None:
+                tensors[f"reached.{number}"] = torch.from_numpy(reached.played)
+        told = {
+            "identity": identity(command),
+            "updates": self.updates,
+            "rollouts": self.rollouts,
+            "learner_updates": learner.updates,
+            "fit": self.fit.state(),
+            "evaluations": [(rollouts, asdict(found)) for rollouts, found in self.evaluations],
+            "history": finite(self.history),
+            "begun": starts.begun,
+            "groups": starts.groups,
+            "reached": [(one.seed, one.progress) for one in starts.reached],
+        }
+        content = save(tensors, metadata={"state": json.dumps(told)})
+        command.out.mkdir(parents=True, exist_ok=True)
+        write_atomically(command.out / STATE, content)
+
+
+def identity(command: "Refine") -> dict[str, Any]:
+    """Return the settings that a run and the one that resumes it must share."""
+    from .storing import read_policy
+
+    mine = {name: value for name, value in asdict(command).items() if name not in FREE}
+    mine["policy"] = read_policy(command.policy)["weights_sha256"]
+    told: dict[str, Any] = json.loads(json.dumps(mine, default=str))
+    return told
+
+
+def forget(out: Path) -> None:
+    """Remove the run in ``out``.
+
+    Raises:
+        OSError: If a file cannot be removed.
+    """
+    (out / STATE).unlink(missing_ok=True)
+    for name in ("policy", "best"):
+        for path in (out / name).glob("*"):
+            path.unlink()
+    for name in ("refine.jsonl", "curve.png"):
+        (out / name).unlink(missing_ok=True)
+
+
+def begin_or_resume(run: "Refinement") -> None:
+    """Let a run go on where the one in ``--out`` stopped; fine where nothing is there.
+
+    Raises:
+        CheckpointError: If the state is damaged, or of a run with other settings.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = run.command.out / STATE
+    if not path.is_file():
+        return
+    try:
+        with safe_open(path, framework="pt") as file:
+            told = json.loads(file.metadata()["state"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        other = [n for n, v in identity(run.command).items() if told["identity"].get(n) != v]
+        if other:
+            raise CheckpointError(
+                f"{run.command.out} holds a run with another {', '.join(other)}; repeat its "
+                "flags to go on with it, or start afresh with --overwrite"
+            )
+        _restore(run, told, tensors)
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise CheckpointError(
+            f"{path} cannot be resumed ({' '.join(str(error).split())}); start afresh with "
+            "--overwrite"
+        ) from error
+
+
+def _restore(run: "Refinement", told: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+    weights = {n.removeprefix("weight."): t for n, t in tensors.items() if n.startswith("weight.")}
+    run.learner.policy.load_state_dict(weights)
+    for name, parameter in run.learner.policy.named_parameters():
+        prefix = f"moment.{name}."
+        found = {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+        if found:
+            run.learner.optimiser.state[parameter] = {
+                n: t if n == "step" else t.to(parameter.device) for n, t in found.items()
+            }
+    run.learner.updates = int(told["learner_updates"])
+    run.starts.begun, run.starts.groups = int(told["begun"]), int(told["groups"])
+    for number, (seed, progress) in enumerate(told["reached"]):
+        run.starts.reached.append(
+            Reached(seed, tensors[f"reached.{number}"].numpy(), float(progress))
+        )
+    run.state = RunState(
+        updates=int(told["updates"]),
+        rollouts=int(told["rollouts"]),
+        fit=PotentialFit.from_state(told["fit"]),
+        evaluations=[(n, Success(**found)) for n, found in told["evaluations"]],
+        history=told["history"],
+    )

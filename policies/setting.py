@@ -1,0 +1,210 @@
+"""What a refinement run plays with: the policy, its environments, and who says how far it got."""
+
+from dataclasses import replace
+from functools import cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from robo_reward.errors import InputError
+from robo_reward.protocols import References
+from robo_reward.shaped_env import SHAPED
+
+from .algorithms import Algorithm
+from .evaluation import Success
+from .playing import Player
+from .refine import SPARSE, TRUTH
+from .scoring import FindReferences, Judged, Plain, Scorer
+from .storing import About, load_policy
+
+if TYPE_CHECKING:
+    from robo_reward.model import Model
+    from sim.beds import Bed
+
+    from .refine import Refine
+    from .run_state import RunState
+
+
+class Setting:
+    """Policy, environments and reward of a run, checked against each other."""
+
+    def __init__(self, command: "Refine", algorithm: Algorithm) -> None:
+        """Open all of it.
+
+        Raises:
+            RoboRewardError: If something cannot be opened, or does not go with the rest.
+        """
+        from sim.beds import find_bed
+        from sim.chunks import ChunkedEnv
+        from sim.render import require_backend
+
+        self.command = command
+        self.bed = find_bed(command.env, robot=command.robot, variety=command.variety)
+        self.stored = load_policy(command.policy)
+        self.replan = command.replan_steps or self.stored.about.replan_steps
+        check_policy_fits(self.stored.about, self.bed, command.policy)
+        if self.replan > self.stored.policy.chunk:
+            raise InputError(
+                f"--replan-steps {self.replan}: this policy predicts {self.stored.policy.chunk} "
+                "actions at once; carry out no more than that"
+            )
+        self._check_reward(algorithm)
+        require_backend()
+        size = max(height for height, _ in self.stored.about.images.values())
+        make = partial(
+            self.bed.make, image_size=size, render_every=self.replan, terminate_on_success=True
+        )
+        self.env = ChunkedEnv(
+            make,
+            command.envs,
+            workers=command.workers,
+            deadline=command.deadline,
+            max_steps=command.max_steps or None,
+        )
+        if self.env.metadata.get(SHAPED):
+            raise InputError(f"{command.env} pays a shaped reward already; refine shapes it itself")
+        self.player = Player(self.env, replan=self.replan, gamma=command.gamma)
+        self.horizon = self._horizon()
+        self.scorer = self._scorer()
+
+    def close(self) -> None:
+        """End the processes."""
+        self.env.close()
+
+    def remarks(self) -> list[str]:
+        """Return what else a user should know, a line each."""
+        told = {TRUTH: "the simulator's progress", SPARSE: "none: success alone is paid"}
+        reward = self.command.reward
+        return [f"potential: {told.get(reward, f'{reward}, γ {self.command.gamma}')}"]
+
+    def about(self, state: "RunState", found: Success) -> About:
+        """Return what is to be known of the policy as it is now."""
+        about, command = self.stored.about, self.command
+        training = {
+            **about.training,
+            "refined": {
+                "from": self.stored.fingerprint,
+                "algorithm": command.algorithm,
+                "env": command.env,
+                "reward": command.reward,
+                "reward_fingerprint": self.reward_fingerprint,
+                "rollouts": state.rollouts,
+                "success": found.rate,
+            },
+        }
+        return replace(about, replan_steps=self.replan, training=training)
+
+    @property
+    def reward_fingerprint(self) -> str:
+        """Which reward model judges; empty for none."""
+        model = getattr(self.scorer, "model", None)
+        return "" if model is None else str(model.fingerprint)
+
+    def _check_reward(self, algorithm: Algorithm) -> None:
+        reward, name = self.command.reward, self.command.algorithm
+        if name.startswith("phi-") and reward == SPARSE:
+            raise InputError(
+                f"{name} learns from a potential and --reward is {SPARSE}: give a reward model's "
+                f"directory or {TRUTH}, or choose --algorithm ppo"
+            )
+        if algorithm.needs_groups and self.command.starts.group < 2:
+            raise InputError(
+                f"{name} compares episodes that began alike: --starts.group must be at least 2"
+            )
+
+    def _horizon(self) -> int:
+        horizon = int(self.command.max_steps or self.env.horizon)
+        if self.replan > horizon:
+            raise InputError(
+                f"an episode has {horizon} steps and {self.replan} actions are carried out at "
+                "once: no second decision is made; raise --max-steps or lower --replan-steps"
+            )
+        return horizon
+
+    def _scorer(self) -> Scorer:
+        reward = self.command.reward
+        if reward in (TRUTH, SPARSE):
+            return Plain(truth=reward == TRUTH)
+        from robo_reward.checkpoint import load
+
+        model = load(Path(reward))
+        check_model_fits(model, self.bed, self.command.reward)
+        return Judged(model, _references(self.command, self.bed))
+
+
+def check_policy_fits(about: About, bed: "Bed", place: Path) -> None:
+    """Check that a policy is of this robot.
+
+    Raises:
+        InputError: If it looks at other cameras, or its states or actions are others.
+    """
+    missing = sorted(set(about.images) - set(bed.views))
+    if missing:
+        raise InputError(
+            f"{place} looks at {', '.join(missing)}; {bed.task} has {', '.join(bed.views)}"
+        )
+    for what, mine, its in (
+        ("states", about.state_names, bed.state_names),
+        ("actions", about.action_names, bed.action_names),
+    ):
+        if tuple(mine) != tuple(its):
+            raise InputError(
+                f"{place} knows {what} ({', '.join(mine)}); {bed.task} with {bed.robot} has "
+                f"({', '.join(its)}): choose its --robot, or clone a policy of this one"
+            )
+
+
+def check_model_fits(model: "Model", bed: "Bed", place: str) -> None:
+    """Check that a reward model was trained on these cameras and one of these instructions.
+
+    Raises:
+        InputError: If it was not.
+    """
+    from robo_reward.checkpoint import read_config, resolve
+
+    model.check_views(bed.views)
+    training = read_config(resolve(Path(place))).get("training", {})
+    known, views = training.get("instructions"), training.get("views")
+    if views and not set(views) & set(bed.views):
+        raise InputError(
+            f"--reward {place} was trained on {', '.join(views)}; {bed.task} shows "
+            f"{', '.join(bed.views)}: train one on its episodes (robo-reward train or adapt)"
+        )
+    told = [bed.rules.wordings(goal)[0] for goal in bed.rules.goals]
+    if known is not None and not set(told) & set(known):
+        raise InputError(
+            f"--reward {place} was trained on {len(known)} instructions, and {told[0]!r} is none "
+            "of them: its Φ would be a guess; teach it by robo-reward adapt"
+        )
+
+
+def _references(command: "Refine", bed: "Bed") -> FindReferences:
+    """Return what finds the references of an instruction.
+
+    Raises:
+        InputError: If none are given, or they cannot be read.
+    """
+    from data.lerobot_dataset import open_dataset
+    from data.references import AUTO, ReferenceFinder, read_directory
+
+    if not command.references:
+        raise InputError(
+            "a reward model is shown start and goal: give --references, a dataset with a success "
+            "of this task or a directory with start/<view>.png and goal/<view>.png"
+        )
+    place = Path(command.references)
+    if (place / "start").is_dir() or (place / "goal").is_dir():
+        given = read_directory(place)
+        return lambda _: given
+    dataset = open_dataset(command.references)
+    finder = ReferenceFinder(dataset, AUTO)
+
+    @cache
+    def find(instruction: str) -> References:
+        shown = finder.success(instruction, other_than=-1)
+        if shown is None:
+            raise InputError(
+                f"--references {place} has no success under {instruction!r}; collect or record one"
+            )
+        return finder.ends(shown)
+
+    return find

@@ -1,0 +1,101 @@
+"""Environments that carry out whole chunks of actions: one message a decision, not one a step."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.vector import AutoresetMode
+from numpy.typing import NDArray
+
+from robo_reward.errors import InputError
+
+from .crew import Here, Lost, Worker, answers
+from .lanes import Advanced
+from .vector import Observations, SimVectorEnv
+
+
+class ChunkedEnv(SimVectorEnv):
+    """N environments in a few processes, each at its own decision of its own episode.
+
+    Only those that are named do anything; the others wait, and need no episode.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[], gym.Env[Any, Any]],
+        num_envs: int,
+        *,
+        workers: int | None = None,
+        deadline: float = 60.0,
+        max_steps: int | None = None,
+    ) -> None:
+        """See `SimVectorEnv`.
+
+        Raises:
+            InputError: If a number is out of range.
+        """
+        super().__init__(
+            make,
+            num_envs,
+            workers=workers,
+            autoreset_mode=AutoresetMode.DISABLED,
+            deadline=deadline,
+            max_steps=max_steps,
+        )
+
+    def begin(self, seeds: Mapping[int, int]) -> tuple[Observations, dict[int, dict[str, Any]]]:
+        """Begin episodes, environment → seed.
+
+        Returns:
+            The observations of all, and environment → ``info``, which holds the ``instruction``.
+
+        Raises:
+            WorkerError: If a process is lost again and again.
+        """
+        every = [seeds.get(row) for row in range(self.num_envs)]
+        infos = self._begin(sorted(seeds), every, None)
+        words = self.call("task_description")
+        return self._observations(), {
+            row: info | {"instruction": words[row]} for row, info in infos.items()
+        }
+
+    def advance(
+        self, chunks: Mapping[int, NDArray[Any]]
+    ) -> tuple[Observations, dict[int, Advanced]]:
+        """Carry out chunks, environment → actions (k, A), each as far as its episode goes.
+
+        Returns:
+            The observations of all after their last step, and environment → what it answered. That
+            of a process that was lost is a truncation without a step, and ``info`` says why
+            (``worker_error``); its observation is not to be used.
+
+        Raises:
+            InputError: If an episode has ended, or an action has another shape.
+        """
+        mine = {w: _shares(w, chunks) for w in self._workers}
+        asked = [worker for worker in self._workers if mine[worker]]
+        for worker in asked:
+            worker.ask("advance", mine[worker])
+        told: dict[int, Advanced] = {}
+        for worker, answer in zip(asked, answers(asked, self._deadline), strict=True):
+            if isinstance(answer, Lost):
+                self.lost_episodes += len(mine[worker])
+                info = {"lost": True, "worker_error": answer.reason}
+                answer = dict.fromkeys(mine[worker], Advanced([], False, True, info))
+            told |= {row + worker.begin: result for row, result in answer.items()}
+        return self._observations(), told
+
+
+def _shares(worker: Here | Worker, chunks: Mapping[int, NDArray[Any]]) -> dict[int, NDArray[Any]]:
+    """Return the chunks of a worker's environments, numbered as it numbers them.
+
+    Raises:
+        InputError: If a chunk holds no action.
+    """
+    rows = range(worker.begin, worker.end)
+    mine = {row - worker.begin: np.asarray(chunks[row]) for row in rows if row in chunks}
+    empty = [row for row, chunk in mine.items() if chunk.ndim != 2 or len(chunk) == 0]
+    if empty:
+        raise InputError(f"a chunk is (k, A) with k at least 1, got {mine[empty[0]].shape}")
+    return mine
