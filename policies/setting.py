@@ -3,7 +3,7 @@
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from robo_reward.errors import InputError
 from robo_reward.protocols import References
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from .run_state import RunState
 
 
+MODEL_SIZE = 128
+"""Side of the images for a reward model that judges them as they are."""
+
+
 class Setting:
     """Policy, environments and reward of a run, checked against each other."""
 
@@ -35,7 +39,6 @@ class Setting:
         """
         from sim.beds import find_bed
         from sim.chunks import ChunkedEnv
-        from sim.render import require_backend
 
         self.command = command
         self.bed = find_bed(command.env, robot=command.robot, variety=command.variety)
@@ -48,13 +51,10 @@ class Setting:
                 "actions at once; carry out no more than that"
             )
         self._check_reward(algorithm)
-        require_backend()
-        size = max(height for height, _ in self.stored.about.images.values())
-        make = partial(
-            self.bed.make, image_size=size, render_every=self.replan, terminate_on_success=True
-        )
+        self.model: Model | None = None
+        self.scorer = self._scorer()
         self.env = ChunkedEnv(
-            make,
+            partial(self.bed.make, terminate_on_success=True, **self._drawing()),
             command.envs,
             workers=command.workers,
             deadline=command.deadline,
@@ -64,7 +64,6 @@ class Setting:
             raise InputError(f"{command.env} pays a shaped reward already; refine shapes it itself")
         self.player = Player(self.env, replan=self.replan, gamma=command.gamma)
         self.horizon = self._horizon()
-        self.scorer = self._scorer()
 
     def close(self) -> None:
         """End the processes."""
@@ -96,8 +95,7 @@ class Setting:
     @property
     def reward_fingerprint(self) -> str:
         """Which reward model judges; empty for none."""
-        model = getattr(self.scorer, "model", None)
-        return "" if model is None else str(model.fingerprint)
+        return "" if self.model is None else self.model.fingerprint
 
     def _check_reward(self, algorithm: Algorithm) -> None:
         reward, name = self.command.reward, self.command.algorithm
@@ -110,6 +108,18 @@ class Setting:
             raise InputError(
                 f"{name} compares episodes that began alike: --starts.group must be at least 2"
             )
+
+    def _drawing(self) -> dict[str, Any]:
+        """Return how environments draw: as large as anybody needs, only when somebody looks."""
+        from sim.render import require_backend
+
+        sizes = [height for height, _ in self.stored.about.images.values()]
+        if self.model is not None:
+            sizes.append(self.model.settings.image_size or MODEL_SIZE)
+        if not sizes:
+            return {"pixels": False}
+        require_backend()
+        return {"image_size": max(sizes), "render_every": self.replan}
 
     def _horizon(self) -> int:
         horizon = int(self.command.max_steps or self.env.horizon)
@@ -126,9 +136,9 @@ class Setting:
             return Plain(truth=reward == TRUTH)
         from robo_reward.checkpoint import load
 
-        model = load(Path(reward))
-        check_model_fits(model, self.bed, self.command.reward)
-        return Judged(model, _references(self.command, self.bed))
+        self.model = load(Path(reward))
+        check_model_fits(self.model, self.bed, reward)
+        return Judged(self.model, _references(self.command))
 
 
 def check_policy_fits(about: About, bed: "Bed", place: Path) -> None:
@@ -177,7 +187,7 @@ def check_model_fits(model: "Model", bed: "Bed", place: str) -> None:
         )
 
 
-def _references(command: "Refine", bed: "Bed") -> FindReferences:
+def _references(command: "Refine") -> FindReferences:
     """Return what finds the references of an instruction.
 
     Raises:

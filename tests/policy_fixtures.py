@@ -1,0 +1,82 @@
+"""Small policies and environments that several tests of `policies` share."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from policies.compact import CompactPolicy, CompactPolicyConfig
+from policies.playing import Player, Start
+from policies.storing import About, save_policy
+from robo_reward.acting import Floats, Situation, Trace
+from sim.beds import find_bed
+from sim.chunks import ChunkedEnv
+from sim.env import TabletopEnv
+
+TASK = "press_button"
+BLIND = partial(TabletopEnv, TASK, pixels=False)
+SEEING = partial(TabletopEnv, TASK, image_size=16, render_every=4)
+
+
+@contextmanager
+def played_in(
+    make: Callable[[], Any] = BLIND, count: int = 2, *, replan: int = 4, **how: Any
+) -> Iterator[Player]:
+    env = ChunkedEnv(make, count, **{"workers": 0, "max_steps": 20} | how)
+    try:
+        yield Player(env, replan=replan, gamma=0.9)
+    finally:
+        env.close()
+
+
+def starts(*seeds: int) -> list[Start]:
+    return [Start(seed=seed, group=number) for number, seed in enumerate(seeds)]
+
+
+def wave(seen: Situation) -> tuple[Floats, Trace]:
+    """A policy without chance that looks at its state, and remembers what it saw."""
+    turn = np.sin(10.0 * seen.state[:, :1, None] + np.arange(4)[None, :, None])
+    chunks = np.repeat(turn, 5, axis=2).astype(np.float32) * 0.5
+    return chunks, {"state": seen.state[:, :3].copy()}
+
+
+def small_policy(
+    views: Sequence[str] = (), *, seed: int = 0, task: str = TASK
+) -> tuple[CompactPolicy, About]:
+    """An untrained policy of a table-top task: 4 actions at once."""
+    bed = find_bed(task)
+    torch.manual_seed(seed)
+    config = CompactPolicyConfig(
+        views=tuple(views),
+        state_dim=len(bed.state_names),
+        action_dim=len(bed.action_names),
+        chunk=4,
+        image_size=16,
+        channels=4,
+        width=16,
+        steps=2,
+    )
+    about = About(
+        replan_steps=4,
+        fps=bed.fps,
+        images={view: (16, 16) for view in views},
+        state_names=bed.state_names,
+        action_names=bed.action_names,
+        robot=bed.robot,
+        task=task,
+    )
+    return CompactPolicy(config).eval(), about
+
+
+def stored_policy(directory: Path, views: Sequence[str] = ()) -> Path:
+    """A directory with a small policy."""
+    save_policy(*_swap(small_policy(views), directory))
+    return directory
+
+
+def _swap(made: tuple[CompactPolicy, About], directory: Path) -> tuple[CompactPolicy, Path, About]:
+    return made[0], directory, made[1]

@@ -1,0 +1,142 @@
+"""Rollouts: what is remembered of them, and that processes do not change them."""
+
+import os
+import signal
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+from policy_fixtures import BLIND, SEEING, TASK, played_in, starts, wave
+
+from policies.playing import Player, ReplayError, Start, Trial
+from robo_reward.acting import Floats, Situation, Trace
+from robo_reward.errors import InputError
+from sim.env import TabletopEnv
+
+
+class FragileEnv(TabletopEnv):
+    """Dies in the episode of one seed, at its sixth step."""
+
+    def reset(self, **how: Any) -> Any:
+        self.doomed, self.count = how.get("seed") == 4, 0
+        return super().reset(**how)
+
+    def step(self, action: Any) -> Any:
+        self.count += 1
+        if self.doomed and self.count == 6:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().step(action)
+
+
+class WinningEnv(TabletopEnv):
+    """Succeeds at the seventh step."""
+
+    def step(self, action: Any) -> Any:
+        observation, _, _, truncated, info = super().step(action)
+        won = self._steps == 7
+        return observation, float(won), won, truncated, info | {"is_success": won}
+
+
+def same(one: Trial, two: Trial) -> None:
+    for name in ("state", "chunks", "reward", "truth"):
+        assert np.array_equal(getattr(one, name), getattr(two, name)), name
+    assert one.views.keys() == two.views.keys()
+    assert all(np.array_equal(one.views[name], two.views[name]) for name in one.views)
+    assert np.array_equal(one.decisions.steps, two.decisions.steps)
+
+
+def test_a_trial_is_what_happened() -> None:
+    with played_in() as player:
+        (trial,) = player.play(wave, starts(3))
+    env = BLIND()
+    observation, info = env.reset(seed=3)
+    assert trial.instruction == env.task_description
+    assert len(trial) == 5
+    assert trial.state.shape == (6, len(observation["agent_pos"]))
+    for n in range(5):
+        assert np.array_equal(trial.state[n], observation["agent_pos"])
+        assert trial.truth[n] == info["progress"]
+        chunk, trace = wave(
+            Situation(views={}, state=trial.state[n : n + 1], instructions=[trial.instruction])
+        )
+        assert np.array_equal(trial.chunks[n], chunk[0])
+        assert np.array_equal(trial.trace["state"][n], trace["state"][0])
+        for action in chunk[0]:
+            observation, _, _, _, info = env.step(action)
+    assert np.array_equal(trial.state[5], observation["agent_pos"])
+    assert trial.decisions.steps.tolist() == [4] * 5
+    assert trial.decisions.truncated.tolist() == [False] * 4 + [True]
+    assert not trial.decisions.terminated.any()
+    assert not trial.success
+    assert trial.seconds.tolist() == pytest.approx([0.2 * n for n in range(6)])
+    assert np.array_equal(trial.situation().state, trial.state[:5])
+    assert np.array_equal(trial.final().state, trial.state[5:])
+
+
+def test_success_ends_an_episode_within_a_chunk_and_is_discounted_there() -> None:
+    with played_in(partial(WinningEnv, TASK, pixels=False)) as player:
+        (trial,) = player.play(wave, starts(3))
+    assert trial.success
+    assert trial.decisions.steps.tolist() == [4, 3]
+    assert trial.decisions.terminated.tolist() == [False, True]
+    assert trial.reward.tolist() == pytest.approx([0.0, 0.9**2])
+    assert len(trial.played(2)) == 7
+
+
+def test_trials_do_not_depend_on_processes() -> None:
+    asked = starts(*range(5))
+    played = []
+    for workers in (0, 1, 2):
+        with played_in(SEEING, 3, workers=workers) as player:
+            played.append(player.play(wave, asked))
+    for other in played[1:]:
+        for one, two in zip(played[0], other, strict=True):
+            same(one, two)
+    assert [trial.start for trial in played[0]] == asked
+    assert played[0][0].views["front"].shape == (6, 16, 16, 3)
+
+
+def test_a_lost_process_loses_its_episode_alone() -> None:
+    with played_in(partial(FragileEnv, TASK, pixels=False), 2, workers=2) as player:
+        lost, kept = player.play(wave, starts(4, 5))
+    assert lost.lost
+    assert not lost.success
+    assert lost.decisions.truncated.tolist() == [False, True]
+    assert np.array_equal(lost.state[2], lost.state[1])
+    assert not kept.lost
+    assert len(kept) == 5
+
+
+def test_an_episode_can_go_on_where_another_was() -> None:
+    with played_in(SEEING) as player:
+        (whole,) = player.play(wave, starts(3))
+        (rest,) = player.play(wave, [Start(seed=3, group=0, played=whole.played(2))])
+        again = rest.played(3)
+    assert np.array_equal(rest.state[0], whole.state[2])
+    assert np.array_equal(rest.views["front"][0], whole.views["front"][2])
+    assert len(rest) == 3
+    assert np.array_equal(again, whole.played(5))
+
+
+def test_actions_that_lead_elsewhere_are_an_error() -> None:
+    with played_in() as player, pytest.raises(ReplayError, match="seed 3 does not lead"):
+        player.play(wave, [Start(seed=3, group=0, played=np.zeros((20, 5), np.float32))])
+
+
+def test_a_bar_hears_of_every_episode() -> None:
+    heard = []
+    with played_in() as player:
+        player.play(wave, starts(1, 2, 3), lambda steps=1, note="": heard.append(steps))
+    assert heard == [1, 1, 1]
+
+
+def test_chunks_that_are_too_short_are_refused() -> None:
+    def short(seen: Situation) -> tuple[Floats, Trace]:
+        return np.zeros((len(seen), 2, 5), np.float32), {}
+
+    with played_in() as player:
+        with pytest.raises(InputError, match="predicts 2 actions and replan_steps is 4"):
+            player.play(short, starts(1))
+        with pytest.raises(InputError, match="at least 1"):
+            Player(player.env, replan=0, gamma=0.9)

@@ -1,0 +1,97 @@
+"""Environments that carry out chunks: as many steps, one message, lost processes."""
+
+import os
+import signal
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+
+from robo_reward.errors import InputError
+from sim.chunks import ChunkedEnv
+from sim.env import TabletopEnv
+
+BLIND = partial(TabletopEnv, "press_button", pixels=False)
+
+
+class FragileEnv(TabletopEnv):
+    """Dies when the first value of an action says so."""
+
+    def step(self, action: Any) -> Any:
+        if action[0] > 0.95:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().step(action)
+
+
+def chunk(steps: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).uniform(-0.9, 0.9, (steps, 5)).astype(np.float32)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_chunk_is_so_many_steps(workers: int) -> None:
+    env = ChunkedEnv(BLIND, 3, workers=workers)
+    alone = BLIND()
+    try:
+        shown, infos = env.begin({2: 7, 0: 5})
+        expected, info = alone.reset(seed=7)
+        assert np.array_equal(shown["agent_pos"][2], expected["agent_pos"])
+        assert sorted(infos) == [0, 2]
+        assert infos[2]["instruction"] == alone.task_description
+        assert infos[2]["progress"] == info["progress"]
+        shown, told = env.advance({2: chunk(6)})
+        for action in chunk(6):
+            expected, reward, terminated, truncated, info = alone.step(action)
+        assert list(told) == [2]
+        assert told[2].rewards == [0.0] * 6
+        assert (told[2].terminated, told[2].truncated) == (terminated, truncated)
+        assert told[2].info["progress"] == info["progress"]
+        assert np.array_equal(shown["agent_pos"][2], expected["agent_pos"])
+        assert reward == 0.0
+    finally:
+        env.close()
+
+
+def test_a_chunk_stops_where_the_episode_does_and_others_wait() -> None:
+    env = ChunkedEnv(BLIND, 2, workers=0, max_steps=5)
+    try:
+        env.begin({0: 1, 1: 2})
+        before = env.advance({0: chunk(4)})[0]["agent_pos"][1].copy()
+        shown, told = env.advance({0: chunk(4)})
+        assert told[0].truncated
+        assert len(told[0].rewards) == 1
+        assert np.array_equal(shown["agent_pos"][1], before)
+        with pytest.raises(InputError, match="reset it"):
+            env.advance({0: chunk(1)})
+        env.begin({0: 3})
+        assert not env.advance({0: chunk(1)})[1][0].truncated
+    finally:
+        env.close()
+
+
+def test_a_lost_process_is_a_truncation_that_says_why() -> None:
+    env = ChunkedEnv(partial(FragileEnv, "press_button", pixels=False), 2, workers=2)
+    try:
+        env.begin({0: 1, 1: 2})
+        deadly = chunk(3)
+        deadly[1, 0] = 1.0
+        _, told = env.advance({0: deadly, 1: chunk(3)})
+        assert told[0].info["lost"]
+        assert "died" in told[0].info["worker_error"]
+        assert (told[0].rewards, told[0].truncated, told[0].terminated) == ([], True, False)
+        assert len(told[1].rewards) == 3
+        assert env.lost_episodes == 1
+        env.begin({0: 1})
+        assert len(env.advance({0: chunk(3)})[1][0].rewards) == 3
+    finally:
+        env.close()
+
+
+def test_empty_chunks_are_refused() -> None:
+    env = ChunkedEnv(BLIND, 1, workers=0)
+    try:
+        env.begin({0: 1})
+        with pytest.raises(InputError, match="k at least 1"):
+            env.advance({0: np.zeros((0, 5))})
+    finally:
+        env.close()
