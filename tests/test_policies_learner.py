@@ -1,0 +1,147 @@
+"""The learner: ratios of 1 before a step, the right direction after it, nothing that is not finite."""
+
+from copy import deepcopy
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from policy_fixtures import SEEING, played_in, small_policy, starts
+
+from policies.config import LearnerConfig, ObjectiveConfig
+from policies.credit import Credit
+from policies.learner import Learner, gathered
+from policies.playing import Trial
+from robo_reward.acting import Floats, Situation, Trace
+from robo_reward.errors import InputError
+from robo_reward.fake_policy import FakePolicy
+
+VIEWS = ("front", "wrist")
+
+
+@pytest.fixture(scope="module")
+def trials() -> list[Trial]:
+    policy, _ = small_policy(VIEWS)
+    rng = np.random.default_rng(0)
+
+    def choose(seen: Situation) -> tuple[Floats, Trace]:
+        return policy.sample(seen, rng)
+
+    with played_in(SEEING, 3) as player:
+        return player.play(choose, starts(1, 2, 3))
+
+
+def learner(**how: object) -> Learner:
+    config = LearnerConfig(**{"warmup": 0, "minibatch": 8} | how)  # type: ignore[arg-type]
+    return Learner(small_policy(VIEWS)[0], config, seed=0)
+
+
+def credit(trials: list[Trial], seed: int = 0) -> Credit:
+    rng = np.random.default_rng(seed)
+    count = sum(len(trial) for trial in trials)
+    return Credit(advantage=rng.standard_normal(count), target=rng.standard_normal(count))
+
+
+def flat(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in model.state_dict().items()}
+
+
+def test_decisions_are_scored_in_the_order_of_their_trials(trials: list[Trial]) -> None:
+    mine = learner()
+    found = mine.score(trials)
+    assert [len(one.log_prob) for one in found] == [5, 5, 5]
+    assert [len(one.residual) for one in found] == [6, 6, 6]
+    alone = mine.score(trials[1:2])[0]
+    assert alone.log_prob == pytest.approx(found[1].log_prob, rel=1e-5)
+    assert alone.residual == pytest.approx(found[1].residual, abs=1e-6)
+    assert len(gathered(trials)) == 15
+
+
+def test_without_a_rate_every_ratio_is_one(trials: list[Trial]) -> None:
+    mine = learner(learning_rate=0.0, value_learning_rate=0.0, epochs=3)
+    before = flat(mine.policy)
+    told = mine.update(trials, mine.score(trials), credit(trials))
+    assert told["ratio_max"] == pytest.approx(1.0, abs=1e-5)
+    assert told["clip_fraction"] == 0.0
+    assert told["kl_reference"] == pytest.approx(0.0, abs=1e-6)
+    assert told["steps"] == 6
+    after = mine.policy.state_dict()
+    assert all(torch.equal(after[name], value) for name, value in before.items())
+
+
+def test_good_decisions_become_likelier_and_bad_ones_do_not(trials: list[Trial]) -> None:
+    mine = learner(learning_rate=3e-4, epochs=4, objective=ObjectiveConfig(kl_weight=0.0))
+    old = mine.score(trials)
+    good = np.array([1.0] * 5 + [-1.0] * 10)
+    told = mine.update(trials, old, Credit(advantage=good, target=np.zeros(15)))
+    new = mine.score(trials)
+    moved = [float((a.log_prob - b.log_prob).mean()) for a, b in zip(new, old, strict=True)]
+    assert moved[0] > 0 > moved[1] + moved[2]
+    assert told["kl_old"] > 0
+    assert mine.updates == 1
+
+
+def test_the_critic_learns_its_targets_and_alone_at_first(trials: list[Trial]) -> None:
+    mine = learner(warmup=1, value_learning_rate=0.05, epochs=30)
+    before = flat(mine.policy)
+    given = Credit(advantage=np.ones(15), target=np.full(15, 0.7))
+    mine.update(trials, mine.score(trials), given)
+    assert mine.score(trials)[0].residual[:-1] == pytest.approx([0.7] * 5, abs=0.1)
+    moved = {
+        n for n, value in mine.policy.state_dict().items() if not torch.equal(value, before[n])
+    }
+    assert moved
+    assert all(name.startswith("value") for name in moved)
+
+
+def test_the_distance_to_the_start_is_applied(trials: list[Trial]) -> None:
+    moved = []
+    for weight in (0.0, 10.0):
+        mine = learner(learning_rate=1e-3, epochs=6, objective=ObjectiveConfig(kl_weight=weight))
+        mine.update(trials, mine.score(trials), credit(trials))
+        told = mine.update(trials, mine.score(trials), credit(trials, seed=1))
+        moved.append(told["kl_reference"])
+    assert moved[1] < 0.5 * moved[0]
+
+
+def test_an_update_ends_early_when_the_policy_is_far(trials: list[Trial]) -> None:
+    mine = learner(learning_rate=1e-2, epochs=50, stop_kl=1e-3)
+    assert mine.update(trials, mine.score(trials), credit(trials))["steps"] < 20
+
+
+def test_updates_repeat_themselves(trials: list[Trial]) -> None:
+    one, two = learner(), learner()
+    for mine in (one, two):
+        mine.update(trials, mine.score(trials), credit(trials))
+    other = two.policy.state_dict()
+    assert all(torch.equal(value, other[n]) for n, value in one.policy.state_dict().items())
+
+
+def test_what_is_not_finite_stops_before_the_step(trials: list[Trial]) -> None:
+    mine = learner()
+    old = mine.score(trials)
+    before = flat(mine.policy)
+    broken = [replace(old[0], log_prob=old[0].log_prob * np.nan), *old[1:]]
+    with pytest.raises(InputError, match=r"old_log_prob of decision .* no step was taken"):
+        mine.update(trials, broken, credit(trials))
+    hook = mine.policy.trunk[0].weight.register_hook(  # type: ignore[union-attr,operator,index]
+        lambda grad: grad * float("inf")
+    )
+    with pytest.raises(InputError, match=r"a gradient is \w+ at update 1, step 1"):
+        mine.update(trials, old, credit(trials))
+    hook.remove()
+    after = mine.policy.state_dict()
+    assert all(torch.equal(after[name], value) for name, value in before.items())
+
+
+def test_a_policy_without_a_critic_is_refused() -> None:
+    with pytest.raises(InputError, match="no critic called 'value'"):
+        Learner(FakePolicy(3, 2), LearnerConfig(), seed=0)
+
+
+def test_the_reference_stays_what_it_was(trials: list[Trial]) -> None:
+    mine = learner(learning_rate=1e-2)
+    before = deepcopy(mine.reference.state_dict())
+    mine.update(trials, mine.score(trials), credit(trials))
+    after = mine.reference.state_dict()
+    assert all(torch.equal(after[name], value) for name, value in before.items())
