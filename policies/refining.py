@@ -17,6 +17,7 @@ from .clock import Clock
 from .credit import LambdaSchedule, Rules
 from .evaluation import Success, evaluate, summed_up
 from .groups import groups_to_refill, usable_groups
+from .keeping import keep_rollouts
 from .learner import Learner, Scores
 from .playing import Start, Trial
 from .potential_fit import fitted
@@ -24,7 +25,7 @@ from .refine_log import RefineLog
 from .rollout import Rollout
 from .run_state import RunState, begin_or_resume, forget
 from .scoring import Potentials
-from .setting import Setting
+from .setting import MODEL_SIZE, Setting
 from .starts import Starts
 from .storing import save_policy
 
@@ -129,6 +130,8 @@ class Refinement:
         given = self.algorithm.credit(rollouts, rules)
         with clock("learner"):
             told = self.learner.update(trials, scores, given)
+        if command.keep_rollouts and state.updates % command.keep_rollouts == 0:
+            self._keep(trials, judged, scores)
         if self.algorithm.needs_fit:
             state.fit = fitted(rollouts, state.fit, gamma=command.gamma)
         self.starts.remember(trials, judged)
@@ -170,6 +173,12 @@ class Refinement:
         self.state.rollouts += len(trials)
         with clock("reward"):
             return trials, self.setting.scorer.score(trials)
+
+    def _keep(self, trials: list[Trial], judged: list[Potentials], scores: list[Scores]) -> None:
+        place = self.command.out / "rollouts" / f"{self.state.updates:04d}"
+        size = self.setting.image_size or MODEL_SIZE
+        count = keep_rollouts(place, self.setting.bed, trials, judged, scores, image_size=size)
+        print(f"{count} rollouts are kept in {place}", flush=True)
 
     def _rollouts(
         self, trials: list[Trial], judged: list[Potentials], scores: list[Scores]

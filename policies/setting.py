@@ -93,6 +93,14 @@ class Setting:
         return replace(about, replan_steps=self.replan, training=training)
 
     @property
+    def image_size(self) -> int:
+        """Side of the images, in pixels, as large as anybody looks at; 0 if nobody does."""
+        sizes = [height for height, _ in self.stored.about.images.values()]
+        if self.model is not None:
+            sizes.append(self.model.settings.image_size or MODEL_SIZE)
+        return max(sizes, default=0)
+
+    @property
     def reward_fingerprint(self) -> str:
         """Which reward model judges; empty for none."""
         return "" if self.model is None else self.model.fingerprint
@@ -113,13 +121,10 @@ class Setting:
         """Return how environments draw: as large as anybody needs, only when somebody looks."""
         from sim.render import require_backend
 
-        sizes = [height for height, _ in self.stored.about.images.values()]
-        if self.model is not None:
-            sizes.append(self.model.settings.image_size or MODEL_SIZE)
-        if not sizes:
+        if not self.image_size:
             return {"pixels": False}
         require_backend()
-        return {"image_size": max(sizes), "render_every": self.replan}
+        return {"image_size": self.image_size, "render_every": self.replan}
 
     def _horizon(self) -> int:
         horizon = int(self.command.max_steps or self.env.horizon)

@@ -150,19 +150,21 @@ def _environment(task: str, robot: str, variety: tuple[str, ...] | None, image_s
 @cache
 def describe(plan: Plan) -> dict[str, Any]:
     """Return what is worth keeping about a collection."""
+    told = {"task": plan.task, "variety": plan.variety or VARIETY}
+    return describe_bed(plan.bed()) | told | {"seed": plan.seed, "mix": plan.mix}
+
+
+def describe_bed(bed: Bed) -> dict[str, Any]:
+    """Return what is worth keeping about where episodes were played."""
     from importlib.metadata import version
 
     from .render import graphics_version
 
-    rules = plan.bed().rules
+    rules = bed.rules
     wordings = {goal: rules.wordings(goal) for goal in rules.goals}
     versions = {name: version(name) for name in ("robo-reward", "mujoco", "numpy")}
     return {
         "goals": {goal: texts[0] for goal, texts in wordings.items()},
         "paraphrases": {texts[0]: list(texts[1:]) for texts in wordings.values()},
         "versions": versions | {"graphics": graphics_version()},
-        "task": plan.task,
-        "variety": plan.variety or VARIETY,
-        "seed": plan.seed,
-        "mix": plan.mix,
     }

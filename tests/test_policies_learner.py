@@ -1,4 +1,4 @@
-"""The learner: ratios of 1 before a step, the right direction after it, nothing that is not finite."""
+"""The learner: ratios of 1 before a step, the right direction after it, nothing infinite."""
 
 from copy import deepcopy
 from dataclasses import replace

@@ -65,7 +65,7 @@ def test_further_states_are_likelier(trial: Trial) -> None:
 
 
 def test_impossible_shares_and_groups_are_refused() -> None:
-    with pytest.raises(InputError, match="must be a multiple of --starts.group 3"):
+    with pytest.raises(InputError, match="must be a multiple of"):
         StartConfig(rollouts=4, group=3)
     with pytest.raises(InputError, match="some episodes must begin at the beginning"):
         StartConfig(restarts=1.0)
