@@ -209,6 +209,7 @@ class Refinement:
             "missing": float(sum(found.missing for found in judged)),
             "invalid": float(sum(found.invalid for found in judged)),
             "lost": float(sum(trial.lost for trial in trials)),
+            "env_steps": float(sum(trial.decisions.steps.sum() for trial in trials)),
             "lam": self.lam.at(self.state.updates),
         }
 
