@@ -16,7 +16,6 @@ from statistics import NormalDist
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from robo_reward.errors import InputError
 from robo_reward.shaping import Floats, Ints
@@ -237,6 +236,7 @@ def fooled(history: Sequence[Observed], limits: Limits) -> Alarm | None:
     The count is tested by its binomial tail against the expected rate and the allowance. Where the
     rate must be measured from the first updates, (k + 1) / (n + 2) stands for it.
     """
+    from scipy import stats  # late: it takes a second, and settings are read without it
 
     def claims(one: Observed) -> Floats:
         return np.where(one.final[one.success == 0.0] > HIGH, 1.0, 0.0)

@@ -7,6 +7,7 @@ from robo_reward.config import at_least
 from robo_reward.errors import InputError
 
 from .config import LearnerConfig, StartConfig
+from .monitors import Limits
 
 TRUTH, SPARSE = "truth", "sparse"
 
@@ -59,6 +60,8 @@ class Refine:
     """Updates between those whose rollouts are kept as a LeRobotDataset; 0: none."""
     seed: int = 0
     """Of every draw."""
+    stop_on_alarm: bool = False
+    """End the run where a monitor sees that Φ and success part ways."""
     overwrite: bool = False
     """Replace what is in ``--out``. Without it the run there goes on where it stopped."""
     dry_run: bool = False
@@ -67,6 +70,7 @@ class Refine:
     """λ per decision, of the first update and of the last: how little Φ is trusted."""
     starts: StartConfig = field(default_factory=StartConfig)
     learner: LearnerConfig = field(default_factory=LearnerConfig)
+    monitors: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
         """Refuse settings that leave nothing to do."""

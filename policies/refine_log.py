@@ -1,12 +1,14 @@
 """What a refinement run shows: a table line by line, JSON lines, TensorBoard and a curve."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
 from robo_reward.console import RunLog
 
 from .evaluation import Success
+from .monitors import Alarm
 from .run_state import RunState
 
 LOG, CURVE, BOARD = "refine.jsonl", "curve.png", "tensorboard"
@@ -28,6 +30,7 @@ class RefineLog:
         out.mkdir(parents=True, exist_ok=True)
         self._log = RunLog(out / LOG)
         self._board = SummaryWriter(str(out / BOARD))
+        self._alarmed: set[str] = set()
         if resumed:
             print(f"going on with the run in {out}")
         print("  ".join(f"{name:>8}" for name in COLUMNS))
@@ -65,6 +68,17 @@ class RefineLog:
             f"{seconds['wall']:.1f}",
         ]
         print("  ".join(f"{cell:>8}" for cell in shown), flush=True)
+
+    def alarms(self, state: RunState, found: Sequence[Alarm]) -> None:
+        """Tell of the alarms after an update, each for the first time in full."""
+        for alarm in found:
+            new = alarm.name not in self._alarmed
+            self._alarmed.add(alarm.name)
+            print(
+                f"ALARM {alarm.name}" + (f": {alarm.says}" if new else " still holds"), flush=True
+            )
+            self._log.write(update=state.updates, alarm=vars(alarm))
+            self._board.add_scalar(f"alarm/{alarm.name}", alarm.value, state.rollouts)
 
     def evaluation(self, state: RunState) -> None:
         """Tell of an evaluation that is over, and draw the curve."""

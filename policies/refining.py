@@ -9,7 +9,7 @@ from torch import nn
 
 from data.places import written
 from robo_reward.acting import Floats, Policy, Situation, Trace
-from robo_reward.errors import OutputError
+from robo_reward.errors import OutputError, RoboRewardError
 from sim.seeds import seeds
 
 from .algorithms import find_algorithm
@@ -19,6 +19,7 @@ from .evaluation import Success, evaluate, summed_up
 from .groups import groups_to_refill, usable_groups
 from .keeping import keep_rollouts
 from .learner import Learner, Scores
+from .monitors import alarms, observed
 from .playing import Start, Trial
 from .potential_fit import fitted
 from .refine_log import RefineLog
@@ -33,6 +34,10 @@ if TYPE_CHECKING:
     from .refine import Refine
 
 type Played = tuple[list[Trial], list[Potentials]]
+
+
+class AlarmError(RoboRewardError):
+    """A monitor saw something to look at before going on."""
 
 
 class Refinement:
@@ -135,8 +140,29 @@ class Refinement:
         if self.algorithm.needs_fit:
             state.fit = fitted(rollouts, state.fit, gamma=command.gamma)
         self.starts.remember(trials, judged)
+        told = self._told(judged, trials) | told
         state.updates += 1
-        log.update(state, summed_up(trials), self._told(judged, trials) | told, clock.shares())
+        log.update(state, summed_up(trials), told, clock.shares())
+        self._watch(log, rollouts, judged, told["kl_reference"])
+
+    def _watch(
+        self, log: RefineLog, rollouts: list[Rollout], judged: list[Potentials], kl: float
+    ) -> None:
+        """Tell what the monitors see.
+
+        Raises:
+            AlarmError: If an alarm is to end the run.
+        """
+        apart = np.array([found.apart.mean() for found in judged])
+        self.state.observed.append(observed(rollouts, apart, kl))
+        found = alarms(self.state.observed, self.command.monitors)
+        log.alarms(self.state, found)
+        if found and self.command.stop_on_alarm:
+            self._save()
+            raise AlarmError(
+                f"stopped after update {self.state.updates} by the alarm {found[0].name}: "
+                f"{found[0].says}"
+            )
 
     def _play(self, rng: np.random.Generator) -> Played:
         """Return the episodes of an update; groups that teach nothing are played anew."""

@@ -14,6 +14,7 @@ from robo_reward.files import finite, write_atomically
 
 from .evaluation import Success
 from .learner import Learner
+from .monitors import Observed
 from .potential_fit import PotentialFit
 from .starts import Reached, Starts
 
@@ -22,7 +23,17 @@ if TYPE_CHECKING:
     from .refining import Refinement
 
 STATE = "state.safetensors"
-FREE = ("out", "overwrite", "dry_run", "workers", "deadline", "rollouts", "keep_rollouts")
+FREE = (
+    "out",
+    "overwrite",
+    "dry_run",
+    "workers",
+    "deadline",
+    "rollouts",
+    "keep_rollouts",
+    "monitors",
+    "stop_on_alarm",
+)
 """Settings that a run may change when it goes on; ``rollouts`` to go on for longer."""
 
 
@@ -37,7 +48,9 @@ class RunState:
     evaluations: list[tuple[int, Success]] = field(default_factory=list)
     """(rollouts by then, success)."""
     history: list[dict[str, float]] = field(default_factory=list)
-    """Of every update: what monitors look at, and the curve shows."""
+    """Of every update: what the curve shows."""
+    observed: list[Observed] = field(default_factory=list)
+    """Of every update: what monitors look at."""
 
     def save(self, command: "Refine", learner: Learner, starts: Starts) -> None:
         """Write all of it; what was there is replaced in one step.
@@ -63,6 +76,7 @@ class RunState:
             "fit": self.fit.state(),
             "evaluations": [(rollouts, asdict(found)) for rollouts, found in self.evaluations],
             "history": finite(self.history),
+            "observed": [one.state() for one in self.observed],
             "begun": starts.begun,
             "groups": starts.groups,
             "reached": [(one.seed, one.progress) for one in starts.reached],
@@ -147,4 +161,5 @@ def _restore(run: "Refinement", told: Mapping[str, Any], tensors: Mapping[str, T
         fit=PotentialFit.from_state(told["fit"]),
         evaluations=[(n, Success(**found)) for n, found in told["evaluations"]],
         history=told["history"],
+        observed=[Observed.from_state(one) for one in told["observed"]],
     )

@@ -10,9 +10,12 @@ import torch
 from policy_fixtures import TASK, stored_policy
 from safetensors.torch import load_file
 
+from data.lerobot_dataset import open_dataset
 from policies import refining
 from policies.config import LearnerConfig, StartConfig
+from policies.monitors import Limits
 from policies.refine import Refine
+from policies.refining import AlarmError
 from policies.storing import load_policy, read_policy
 from robo_reward.errors import CheckpointError, InputError
 
@@ -169,3 +172,27 @@ def test_what_does_not_go_together_is_refused_before_anything_is_played(
 def test_impossible_numbers_are_refused(policy: Path, how: dict[str, Any]) -> None:
     with pytest.raises(InputError, match="must be"):
         command(policy, Path("nowhere"), **how)
+
+
+def test_an_alarm_is_told_and_may_end_the_run(
+    policy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    limits = Limits(kl=-1.0)
+    command(policy, tmp_path / "told", monitors=limits).run()
+    told = capsys.readouterr().out
+    assert told.count("ALARM distance: the policy is ") == 1
+    assert told.count("ALARM distance still holds") == 2
+    assert [line for line in lines(tmp_path / "told") if "alarm" in line]
+    stopped = command(policy, tmp_path / "ended", monitors=limits, stop_on_alarm=True)
+    with pytest.raises(AlarmError, match="stopped after update 1 by the alarm distance"):
+        stopped.run()
+    assert read_policy(tmp_path / "ended" / "policy")
+    replace(stopped, stop_on_alarm=False).run()
+    one, two = (load_file(tmp_path / name / "state.safetensors") for name in ("told", "ended"))
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_rollouts_are_kept_where_asked(policy: Path, tmp_path: Path) -> None:
+    command(policy, tmp_path, keep_rollouts=2).run()
+    kept = [open_dataset(tmp_path / "rollouts" / name) for name in ("0000", "0002")]
+    assert [len(dataset) for dataset in kept] == [4, 4]
