@@ -1,6 +1,6 @@
 """Episodes of a LeRobotDataset v3.0, read with little memory and without LeRobot itself."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,10 @@ from robo_reward.errors import DatasetError, InputError
 from robo_reward.lerobot_rows import PREFIX
 
 from .episodes import Episode, Views
-from .lerobot_meta import fingerprint, locate, parquet_errors, read_metadata
+from .lerobot_meta import Metadata, fingerprint, locate, parquet_errors, read_metadata
 
+PIXELS = ("video", "image")
+"""Types of features that are cameras."""
 ROWS_AT_ONCE = 8
 """Rows of images that are in memory together while an episode is read from parquet."""
 
@@ -83,6 +85,67 @@ class LeRobotEpisodes:
             DatasetError: If its rows or annotations are damaged.
         """
         return facts.episode(self._row(index), self._columns(index), self._source)
+
+    @property
+    def facts(self) -> Metadata:
+        """What the ``meta`` folder says: robot, features with their names, statistics."""
+        return self._meta
+
+    def image_sizes(self) -> dict[str, tuple[int, int]]:
+        """Return view → (H, W) of its images, as they are stored."""
+        sizes = {}
+        for view, key in self._keys.items():
+            shape, names = self._features[key]["shape"], self._features[key].get("names") or []
+            first = 1 if "channel" in str(names[:1]) else 0  # LeRobot allows (3, H, W) too
+            sizes[view] = (int(shape[first]), int(shape[first + 1]))
+        return dict(sorted(sizes.items()))
+
+    def columns(self, index: int, names: Sequence[str]) -> dict[str, NDArray[Any]]:
+        """Return columns of an episode by name, each (T, n): float32, int64 or bool.
+
+        Row t of ``next.*`` is about the step after frame t.
+
+        Raises:
+            InputError: If there is no such episode.
+            DatasetError: If a column is absent or not of numbers, rows are missing, or a number is
+                not finite; the message says where.
+        """
+        row = self._row(index)
+        for name in names:
+            dtype = self._features.get(name, {}).get("dtype")
+            if dtype in (None, "string", *PIXELS):
+                numeric = [n for n, f in self._features.items() if f["dtype"] not in PIXELS]
+                what = "no column" if dtype is None else f"no numbers in its column ({dtype})"
+                raise DatasetError(f"{self.root} has {what} {name}; it has {', '.join(numeric)}")
+        batches = list(self._batches(row, list(names)))
+        table = pa.Table.from_batches(batches) if batches else None
+        if table is None or table.num_rows != int(row["length"]):
+            raise DatasetError(
+                f"episode {index} of {self.root} has {table.num_rows if table else 0} rows, but "
+                f"meta/episodes claims {row['length']}; copy the dataset again"
+            )
+        return {name: self._numbers(index, name, table[name]) for name in names}
+
+    def _numbers(self, index: int, name: str, column: Any) -> NDArray[Any]:
+        where = f"{name} of episode {index} of {self.root}"
+        try:
+            values = np.asarray(column.to_pylist()).reshape(len(column), -1)
+        except ValueError as error:
+            raise DatasetError(f"{where} has rows of different length; record it again") from error
+        if values.dtype.kind in "biu":
+            return values if values.dtype.kind == "b" else values.astype(np.int64)
+        try:
+            numbers: NDArray[np.float32] = values.astype(np.float32)
+        except (TypeError, ValueError) as error:
+            raise DatasetError(f"{where} is not made of numbers ({error})") from error
+        wrong = np.argwhere(~np.isfinite(numbers))
+        if len(wrong):
+            frame, place = wrong[0].tolist()
+            raise DatasetError(
+                f"{where} is {numbers[frame, place]} at frame {frame} (number {place}); delete the "
+                "episode with LeRobot's lerobot-edit-dataset, or record it again"
+            )
+        return numbers
 
     def frames(
         self, index: int, *, views: tuple[str, ...], size: int | None = None, stride: int = 1
@@ -188,7 +251,7 @@ def _camera_keys(
     cameras = [
         key
         for key, feature in features.items()
-        if feature["dtype"] in ("video", "image") and not _is_depth(feature.get("info") or {})
+        if feature["dtype"] in PIXELS and not _is_depth(feature.get("info") or {})
     ]
     known = {key.removeprefix(PREFIX): key for key in cameras if key.startswith(PREFIX)}
     if views is None:

@@ -110,10 +110,14 @@ class MixedFrames:
             np.array([views.index(view) for view in dataset.views]) for dataset in mixture.datasets
         ]
 
-    def fill(self, bar: Bar | None = None) -> None:
-        """Decode what is not cached yet; see `FrameCache.fill`."""
-        for dataset, cache in zip(self._mixture.datasets, self._caches, strict=True):
-            cache.fill(dataset, range(len(dataset)), dataset.views, bar)
+    def fill(self, bar: Bar | None = None, episodes: Sequence[int] | None = None) -> None:
+        """Decode what is not cached yet of some episodes, or of all; see `FrameCache.fill`."""
+        mixture = self._mixture
+        wanted = range(len(mixture)) if episodes is None else episodes
+        for source, cache in enumerate(self._caches):
+            dataset = mixture.datasets[source]
+            mine = [mixture.inner(n) for n in wanted if mixture.source(n) == source]
+            cache.fill(dataset, mine, dataset.views, bar)
 
     def read(self, episode: int, frames: ArrayLike) -> NDArray[np.uint8]:
         """Return (n, V, size, size, 3) images over the views of the mixture, 0 where none is."""

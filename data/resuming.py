@@ -30,7 +30,7 @@ def forget(out: Path) -> None:
         OSError: If a file cannot be removed.
     """
     from robo_reward.checkpoint import remove
-    from robo_reward.training import STATE
+    from robo_reward.training_state import STATE
 
     (out / STATE).unlink(missing_ok=True)
     for name in ("best", "last"):
@@ -181,7 +181,7 @@ def restore(trainer: "Trainer", out: Path) -> None:
             others than they were.
     """
     from robo_reward.checkpoint import read_config
-    from robo_reward.training import STATE
+    from robo_reward.training_state import STATE
 
     if not (out / STATE).is_file():
         return

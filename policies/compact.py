@@ -13,6 +13,7 @@ from functools import partial
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from robo_reward.acting import Floats, Situation, Trace
@@ -24,10 +25,18 @@ from robo_reward.text import ByteText
 from .flow import Trace as FlowTrace
 from .flow import Velocity, carry, flow_loss, sample, score
 
+type Bools = NDArray[np.bool_]
+type Moments = tuple[NDArray[np.float64], NDArray[np.float64]]
+"""Mean and standard deviation (n,)."""
+
 TEXT = 64
 """Width of an instruction's digest."""
 FREQUENCIES = 8
 """Sines and cosines of a time."""
+DRAWS = 8
+"""Of noise and time for each situation that is cloned: they cost little beside its images."""
+STILL = 1e-4
+"""Spread below which a number counts as one that never moves."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,10 +189,54 @@ class CompactPolicy(nn.Module):
         """Return the velocity of the flow where these features are seen."""
         return partial(_velocity, self.flow, features)
 
-    def loss(self, seen: Situation, actions: Tensor, noise: Tensor, tau: Tensor) -> Tensor:
-        """Return (B,) the flow's loss on chunks (B, C, A) in the robot's units."""
+    def loss(
+        self,
+        seen: Situation,
+        actions: Tensor,
+        noise: Tensor,
+        tau: Tensor,
+        known: Tensor | None = None,
+    ) -> Tensor:
+        """Return (B,) the flow's loss on chunks in the robot's units, each encoded once.
+
+        Args:
+            seen: B situations.
+            actions: (B, C, A) what should be done in them.
+            noise: (D · B, N) of D draws for every situation: all B of the first, then the next.
+            tau: (D · B,) their times in [0, 1).
+            known: (B, C) which actions count; None: all.
+        """
+        draws = len(noise) // len(seen)
         wanted = ((actions - self.action_mean) / self.action_std).flatten(1)
-        return flow_loss(self.velocity(self.features(seen)), wanted, noise, tau)
+        if known is not None:
+            known = known.repeat_interleave(self.config.action_dim, dim=1).repeat(draws, 1)
+        velocity = self.velocity(self.features(seen).repeat(draws, 1))
+        found = flow_loss(velocity, wanted.repeat(draws, 1), noise, tau, known)
+        return found.view(draws, len(seen)).mean(0)
+
+    def cloning_loss(
+        self, seen: Situation, actions: Floats, known: Bools, rng: np.random.Generator
+    ) -> Tensor:
+        """Return (B,) the flow's loss on chunks (B, C, A), of which ``known`` (B, C) count."""
+        count = DRAWS * len(seen)
+        noise = rng.standard_normal((count, self.config.numbers), dtype=np.float32)
+        tau = rng.random(count, dtype=np.float32)
+        given = [torch.from_numpy(part).to(self.device) for part in (actions, noise, tau, known)]
+        return self.loss(seen, *given)
+
+    def standardise(self, state: Moments, action: Moments) -> None:
+        """Take means and spreads (n,) and (A,) of what is to be seen and done as those inside.
+
+        What never moves keeps its size.
+        """
+        pairs = (
+            (state, self.state_mean, self.state_std),
+            (action, self.action_mean, self.action_std),
+        )
+        for (mean, std), to_mean, to_std in pairs:
+            moves = std > STILL
+            to_mean.copy_(torch.from_numpy(mean))
+            to_std.copy_(torch.from_numpy(np.where(moves, std, 1.0)))
 
     @torch.no_grad()
     def act(self, seen: Situation) -> Floats:

@@ -45,7 +45,13 @@ def grid(steps: int, like: Tensor) -> Tensor:
     return torch.arange(steps, device=like.device, dtype=like.dtype) / steps
 
 
-def flow_loss(velocity: Velocity, actions: Tensor, noise: Tensor, tau: Tensor) -> Tensor:
+def flow_loss(
+    velocity: Velocity,
+    actions: Tensor,
+    noise: Tensor,
+    tau: Tensor,
+    known: Tensor | None = None,
+) -> Tensor:
     """Return (B,) the mean square of u(x_τ, τ) − (x_1 − x_0) at x_τ = (1 − τ) x_0 + τ x_1.
 
     Args:
@@ -53,10 +59,14 @@ def flow_loss(velocity: Velocity, actions: Tensor, noise: Tensor, tau: Tensor) -
         actions: (B, N) x_1.
         noise: (B, N) x_0.
         tau: (B,) times in [0, 1).
+        known: (B, N) which numbers of the actions count; None: all. 0 where none does.
     """
     share = tau.unsqueeze(-1)
     at = (1.0 - share) * noise + share * actions
-    return (velocity(at, tau) - (actions - noise)).square().mean(-1)
+    squares = (velocity(at, tau) - (actions - noise)).square()
+    if known is None:
+        return squares.mean(-1)
+    return (squares * known).sum(-1) / known.sum(-1).clamp_min(1)
 
 
 def transition(

@@ -131,6 +131,17 @@ def save_policy(policy: nn.Module, directory: Path, about: About) -> str:
     return _fingerprint(stored)
 
 
+def remove_policy(directory: Path) -> None:
+    """Remove the policy in a directory; fine if there is none.
+
+    Raises:
+        OSError: If a file cannot be removed.
+    """
+    (directory / CONFIG).unlink(missing_ok=True)
+    for path in directory.glob("model-*.safetensors"):
+        path.unlink()
+
+
 def load_policy(directory: str | Path, *, device: str | None = None) -> StoredPolicy:
     """Return the policy in a directory, ready to act.
 

@@ -24,6 +24,7 @@ ORDER = (
     "eval",
     "label",
     "report",
+    "clone",
     "refine",
     "bench",
     "doctor",
@@ -92,15 +93,21 @@ def main(args: list[str] | None = None) -> None:
         print(f"robo-reward {name}: {error}", file=sys.stderr)
         raise SystemExit(2) from None
     except KeyboardInterrupt:
-        resumes = hasattr(command, "resume")
-        then = "repeat the command with --resume (and without --overwrite) to go on"
-        then = then if resumes else "the command starts over when it is repeated"
-        print(f"\nrobo-reward: interrupted; {then}", file=sys.stderr)
+        print(f"\nrobo-reward: interrupted; {_what_then(command)}", file=sys.stderr)
         raise SystemExit(130) from None
     except BrokenPipeError:
         if not _reader_has_left():
             raise
         raise SystemExit(141) from None  # what a shell says of a program that SIGPIPE ended
+
+
+def _what_then(command: Command | None) -> str:
+    """Return what becomes of an interrupted command; one with ``goes_on`` resumes by itself."""
+    if hasattr(command, "resume"):
+        return "repeat the command with --resume (and without --overwrite) to go on"
+    if getattr(command, "goes_on", False):
+        return "repeat the command (without --overwrite) to go on"
+    return "the command starts over when it is repeated"
 
 
 def _reader_has_left() -> bool:

@@ -36,6 +36,36 @@ def checked(name: str, image: Image) -> Image:
     return image
 
 
+def jitter(
+    images: Image,
+    groups: NDArray[np.int64],
+    *,
+    shift: float,
+    brightness: float,
+    rng: np.random.Generator,
+) -> Image:
+    """Return images (N, S, S, 3) shifted and brightened at random, alike within a group.
+
+    Args:
+        images: As they were.
+        groups: (N,) number of the group of each.
+        shift: Furthest way down and right or back, as a share of the side; edges are repeated.
+        brightness: Largest share by which they become brighter or darker.
+        rng: Draws.
+    """
+    size, reach = images.shape[1], round(shift * images.shape[1])
+    moved = np.empty_like(images)
+    for number in np.unique(groups):
+        rows = np.flatnonzero(groups == number)
+        down, right = rng.integers(-reach, reach + 1, size=2)
+        gain = 1.0 + brightness * rng.uniform(-1.0, 1.0)
+        y = np.clip(np.arange(size) - down, 0, size - 1)
+        x = np.clip(np.arange(size) - right, 0, size - 1)
+        table = np.clip(np.arange(256) * gain, 0, 255).astype(np.uint8)
+        moved[rows] = table[images[rows][:, y][:, :, x]]
+    return moved
+
+
 def pixel_hash(image: Image) -> str:
     """Return a key that equal pixels share."""
     digest = hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16)

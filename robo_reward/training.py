@@ -8,6 +8,7 @@ import json
 import math
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -17,15 +18,38 @@ from torch import Tensor
 from .batch import PairBatch
 from .config import LossWeights, TrainingConfig
 from .errors import CheckpointError, InputError
-from .files import write_atomically
+from .images import jitter
 from .losses import known_targets, loss_terms, total
 from .network import ProgressNetwork
-from .processes import ALONE, Processes, spread_like, whole
+from .processes import ALONE, Processes
+from .training_state import (
+    STATE,
+    adamw,
+    put_moments,
+    read_state,
+    state_tensors,
+    stored_weights,
+    write_state,
+)
 
-STATE = "training_state.safetensors"
+
+class Schedule(Protocol):
+    """How long is trained, and how fast."""
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps."""
+
+    @property
+    def warmup(self) -> int:
+        """Steps of linear warm-up."""
+
+    @property
+    def learning_rate(self) -> float:
+        """Peak rate."""
 
 
-def rate(config: TrainingConfig, step: int) -> float:
+def rate(config: Schedule, step: int) -> float:
     """Return the learning rate of a step: linear warm-up, then a cosine to 0."""
     if step < config.warmup:
         return config.learning_rate * (step + 1) / config.warmup
@@ -41,18 +65,9 @@ def augment(
     Images of one camera in one episode move together: the jitter stands for how the camera is
     mounted and the room is lit, not for what changes between two frames.
     """
-    images = batch.images.copy()
-    reach = round(config.shift * images.shape[1])
-    for number in np.unique(batch.jitter):
-        rows = np.flatnonzero(batch.jitter == number)
-        down, right = rng.integers(-reach, reach + 1, size=2)
-        gain = 1.0 + config.brightness * rng.uniform(-1.0, 1.0)
-        size = images.shape[1]
-        y = np.clip(np.arange(size) - down, 0, size - 1)
-        x = np.clip(np.arange(size) - right, 0, size - 1)
-        table = np.clip(np.arange(256) * gain, 0, 255).astype(np.uint8)
-        images[rows] = table[batch.images[rows][:, y][:, :, x]]
-    return images
+    return jitter(
+        batch.images, batch.jitter, shift=config.shift, brightness=config.brightness, rng=rng
+    )
 
 
 class Trainer:
@@ -69,17 +84,7 @@ class Trainer:
         self.network, self.config, self.seed = network, config, seed
         self.processes = processes
         self.done = 0
-        trained = [p for p in network.parameters() if p.requires_grad]
-        decayed = [p for p in trained if p.ndim > 1]
-        plain = [p for p in trained if p.ndim <= 1]
-        self.optimiser = torch.optim.AdamW(
-            [
-                {"params": decayed, "weight_decay": config.weight_decay},
-                {"params": plain, "weight_decay": 0.0},
-            ],
-            lr=config.learning_rate,
-            betas=(0.9, 0.95),
-        )
+        self.optimiser = adamw(network, config.learning_rate, config.weight_decay)
 
     def rng(self, purpose: int) -> np.random.Generator:
         """Return the generator of the next step for one purpose (0 draws, 1 augments)."""
@@ -145,18 +150,10 @@ class Trainer:
 
         Every process takes part, the first one writes.
         """
-        from safetensors.torch import save
-
-        tensors = {f"weight.{n}": t.contiguous() for n, t in self.network.learnt().items()}
-        for name, parameter in self.network.named_parameters():
-            for key, value in self.optimiser.state.get(parameter, {}).items():
-                tensors[f"moment.{name}.{key}"] = whole(value).contiguous()
-        if not self.processes.first:
-            return
-        told = {"done": self.done, "seed": self.seed, "config": asdict(self.config)}
-        content = save(tensors, metadata={"state": json.dumps(told)})
-        directory.mkdir(parents=True, exist_ok=True)
-        write_atomically(directory / STATE, content)
+        tensors = state_tensors(self.network, self.network.learnt(), self.optimiser)
+        if self.processes.first:
+            told = {"done": self.done, "seed": self.seed, "config": asdict(self.config)}
+            write_state(directory, tensors, told)
 
     def restore(self, directory: Path) -> None:
         """Go on where `save` left off.
@@ -164,42 +161,26 @@ class Trainer:
         Raises:
             CheckpointError: If the state is absent, damaged, or of a run configured otherwise.
         """
-        from safetensors import SafetensorError, safe_open
-
         path = directory / STATE
+        tensors, told = read_state(directory)
         try:
-            with safe_open(path, framework="pt") as file:
-                told = json.loads(file.metadata()["state"])
-                weights = told["config"]["loss"]  # a state may be older than one of them
-                told["config"]["loss"] = asdict(LossWeights()) | weights
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+            done, found = int(told["done"]), {name: told[name] for name in ("seed", "config")}
+            weights = found["config"]["loss"]  # a state may be older than one of them
+            found["config"]["loss"] = asdict(LossWeights()) | weights
+        except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"{path} cannot be resumed ({error}); start afresh") from error
         mine = {"seed": self.seed, "config": asdict(self.config)}
-        if {name: told[name] for name in mine} != json.loads(json.dumps(mine)):
+        if found != json.loads(json.dumps(mine)):
             raise CheckpointError(
-                f"{path} is of a run with other settings ({told['config']}, seed {told['seed']}); "
-                "repeat its flags to resume it, or start afresh with --overwrite"
+                f"{path} is of a run with other settings ({found['config']}, seed "
+                f"{found['seed']}); repeat its flags to resume it, or start afresh with --overwrite"
             )
         try:
-            self._load(tensors)
+            self.network.load_learnt(stored_weights(tensors))
         except RuntimeError as error:
             raise CheckpointError(
                 f"{path} is of a network of another shape; repeat its flags to resume it, or "
                 "start afresh with --overwrite"
             ) from error
-        self.done = int(told["done"])
-
-    def _load(self, tensors: dict[str, Tensor]) -> None:
-        weights = {
-            n.removeprefix("weight."): t for n, t in tensors.items() if n.startswith("weight.")
-        }
-        self.network.load_learnt(weights)
-        for name, parameter in self.network.named_parameters():
-            prefix = f"moment.{name}."
-            state = {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
-            if state:
-                self.optimiser.state[parameter] = {
-                    n: t if n == "step" else spread_like(t.to(parameter.device), parameter)
-                    for n, t in state.items()
-                }
+        put_moments(self.network, self.optimiser, tensors)
+        self.done = done

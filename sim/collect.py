@@ -4,7 +4,7 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from robo_reward.errors import InputError, RoboRewardError
 
@@ -29,6 +29,9 @@ class Collect:
     Episodes are made in pieces beside --out and joined at the end. If it is interrupted, the
     same command goes on with the pieces that are missing.
     """
+
+    goes_on: ClassVar[bool] = True
+    """What `robo_reward.cli` says of it when it is interrupted."""
 
     out: Path
     """Directory of the dataset to make; a log is written to OUT.jsonl beside it."""

@@ -51,13 +51,5 @@ def check_replay(root: Path, plan: Plan, *, episodes: int) -> tuple[int, int]:
 
 def stored(root: Path, episode: int) -> tuple[Floats, Floats]:
     """Return the actions (T, A) and states (T, S) of an episode, float32, as they are stored."""
-    import pyarrow.parquet as pq
-
-    table = pq.ParquetDataset(root / "data", filters=[("episode_index", "=", episode)]).read(
-        columns=["frame_index", "action", "observation.state"]
-    )
-    table = table.sort_by("frame_index")
-    actions, states = (
-        np.array(table[name].to_pylist(), np.float32) for name in ("action", "observation.state")
-    )
-    return actions, states
+    found = open_dataset(root).columns(episode, ["action", "observation.state"])
+    return found["action"], found["observation.state"]

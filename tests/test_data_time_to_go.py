@@ -20,7 +20,8 @@ from data.train import Train
 from robo_reward.checkpoint import CONFIG, build, load
 from robo_reward.config import CompactConfig, HfConfig
 from robo_reward.errors import CheckpointError, DatasetError, InputError
-from robo_reward.training import STATE, Trainer
+from robo_reward.training import Trainer
+from robo_reward.training_state import STATE
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

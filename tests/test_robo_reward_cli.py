@@ -160,6 +160,11 @@ def test_an_interrupted_command_that_resumes_says_so(
     with pytest.raises(SystemExit):
         cli.main(["greet", "--name", "stop"])
     assert "repeat the command with --resume" in capsys.readouterr().err
+    monkeypatch.delattr(Greet, "resume")
+    monkeypatch.setattr(Greet, "goes_on", True, raising=False)
+    with pytest.raises(SystemExit):
+        cli.main(["greet", "--name", "stop"])
+    assert "repeat the command (without --overwrite) to go on" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("args", [[], ["--help"], ["-h"]])

@@ -16,7 +16,8 @@ from safetensors.torch import save_file
 from robo_reward.checkpoint import build
 from robo_reward.config import CompactConfig, TrainingConfig
 from robo_reward.errors import CheckpointError, InputError
-from robo_reward.training import STATE, Trainer, augment, rate
+from robo_reward.training import Trainer, augment, rate
+from robo_reward.training_state import STATE
 
 CONFIG = TrainingConfig(steps=8, warmup=2)
 
