@@ -1,8 +1,9 @@
 """The column ``reward`` of labels: what shaping pays for the step after each row. Pure."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from robo_reward.shaping import Bools, Decisions, Floats, HeldPotential, shaping
 
@@ -20,7 +21,9 @@ def ends_done(episode: "Episode") -> bool:
     return bool(episode.outcome) and still
 
 
-def row_rewards(progress: Floats, valid: Bools, *, done: bool, gamma: float) -> Floats:
+def row_rewards(
+    progress: NDArray[np.floating[Any]], valid: Bools, *, done: bool, gamma: float
+) -> Floats:
     """Return F (T,) = γ Φ(t + 1) − Φ(t), to be added to what the task pays for those steps.
 
     Φ is the last verdict that counts, 0 before the first, as a learner would hold it; so rows
