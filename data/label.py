@@ -243,11 +243,10 @@ def _table(episode: "Episode", labels: "Labels", schema: "pa.Schema", gamma: flo
         "index": episode.first_row + frames,
         "episode_index": np.full(episode.length, episode.index, dtype=np.int64),
         "frame_index": frames,
-        "reward": row_rewards(labels.progress, labels.valid, done=done, gamma=gamma),
+        "reward": row_rewards(labels.progress, labels.valid, done=done, gamma=gamma).astype("f4"),
     }
     told = [name for name in schema.names if name not in columns]
     columns |= {name: getattr(labels, _FROM_LABELS.get(name, name)) for name in told}
     for name in _ONLY_VALID & columns.keys():
         columns[name] = np.where(labels.valid, columns[name], np.nan).astype(np.float32)
-    columns["reward"] = columns["reward"].astype(np.float32)
     return pa.table(columns, schema=schema)
