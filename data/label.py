@@ -11,6 +11,7 @@ from robo_reward.config import OpenAIConfig
 from robo_reward.console import RunLog, progress_bar
 from robo_reward.errors import OutputError
 from robo_reward.files import replacing
+from robo_reward.shaping import check_discount
 
 from .places import try_out, written
 from .references import AUTO
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from .references import ReferenceFinder
 
 FILE, LOG = "progress.parquet", "progress.jsonl"
+GAMMA = 0.99
+"""Discount per row of the column ``reward``, unless told."""
 _FROM_LABELS = {
     "progress_sparse": "progress",
     "progress_forward": "forward",
@@ -56,6 +59,8 @@ class Label:
     directory with start/<view>.png and goal/<view>.png, none, or own-last-frame (non-causal)."""
     views: tuple[str, ...] = ()
     """Cameras to look at; none: all that the dataset has."""
+    gamma: float = GAMMA
+    """Discount per row of the column reward: the learner's own."""
     overwrite: bool = False
     """Replace labels that are there."""
     dry_run: bool = False
@@ -69,6 +74,7 @@ class Label:
         Raises:
             RoboRewardError: With one sentence for whatever the user can mend.
         """
+        check_discount("--gamma", self.gamma)
         path = check_place(self.out, overwrite=self.overwrite)
         from .judges import open_judge
         from .lerobot_dataset import open_dataset
@@ -82,7 +88,7 @@ class Label:
         print(f"{len(dataset)} episodes, {rows} frames of {', '.join(dataset.views)}")
         if self.dry_run:
             return
-        for source, shown in write_labels(dataset, model, finder, path).items():
+        for source, shown in write_labels(dataset, model, finder, path, gamma=self.gamma).items():
             print(f"references of {len(shown)} episodes: {source}")
         for remark in model.remarks():
             print(remark)
@@ -128,12 +134,24 @@ def label_episode(
 
 
 def write_labels(
-    dataset: "EpisodeDataset", model: "QueryModel", finder: "ReferenceFinder", path: Path
+    dataset: "EpisodeDataset",
+    model: "QueryModel",
+    finder: "ReferenceFinder",
+    path: Path,
+    *,
+    gamma: float = GAMMA,
 ) -> dict[str, list[int]]:
     """Write the sidecar, one row group an episode; return who was shown which references.
 
     The file appears whole or not at all; a log grows beside it, a line an episode. Memory does
     not grow with the dataset, but for the references of each further instruction.
+
+    Args:
+        dataset: The episodes.
+        model: Who judges them.
+        finder: Who says what start and goal look like.
+        path: The file.
+        gamma: Discount per row of the column ``reward``.
 
     Raises:
         RoboRewardError: If an episode cannot be read or the file not written.
@@ -152,7 +170,7 @@ def write_labels(
         for index in range(len(dataset)):
             episode = dataset.episode(index)
             labels = label_episode(dataset, model, finder, episode)
-            writer.write_table(_table(episode, labels, schema))
+            writer.write_table(_table(episode, labels, schema, gamma))
             log.write(
                 episode=index,
                 frames=episode.length,
@@ -161,7 +179,8 @@ def write_labels(
                 last_progress=float(labels.progress[-1]),
             )
             bar(1)
-        writer.add_key_value_metadata(_metadata(dataset, model, finder, used))
+        about = _metadata(dataset, model, finder, used)
+        writer.add_key_value_metadata(about | {"gamma": repr(gamma)})
     return used
 
 
@@ -195,7 +214,7 @@ def _metadata(
         "references": finder.choice,
         "references_used": json.dumps({source: ranges(shown) for source, shown in used.items()}),
         "causal": "no" if finder.looks_ahead else "yes",
-        "gamma": "none: there is no reward column",
+        "reward": "gamma * potential after the row - potential; add what the task pays",
         "decoder": "pyav",
         "code_version": version("robo-reward"),
         **model.about(),
@@ -207,20 +226,24 @@ def _schema(further: tuple[str, ...]) -> "pa.Schema":
     import pyarrow as pa
 
     numbers = [(name, pa.int64()) for name in ("index", "episode_index", "frame_index")]
-    values = [(name, pa.float32()) for name in (*_FROM_LABELS, *further)]
+    values = [(name, pa.float32()) for name in (*_FROM_LABELS, "reward", *further)]
     return pa.schema([*numbers, *values, ("valid", pa.bool_())])
 
 
-def _table(episode: "Episode", labels: "Labels", schema: "pa.Schema") -> "pa.Table":
+def _table(episode: "Episode", labels: "Labels", schema: "pa.Schema", gamma: float) -> "pa.Table":
     """Return the rows of an episode; where the verdict is invalid, Φ, bound and time are NaN."""
     import numpy as np
     import pyarrow as pa
 
+    from .rewards import ends_done, row_rewards
+
     frames = np.arange(episode.length, dtype=np.int64)
+    done = ends_done(episode)
     columns: dict[str, Any] = {
         "index": episode.first_row + frames,
         "episode_index": np.full(episode.length, episode.index, dtype=np.int64),
         "frame_index": frames,
+        "reward": row_rewards(labels.progress, labels.valid, done=done, gamma=gamma).astype("f4"),
     }
     told = [name for name in schema.names if name not in columns]
     columns |= {name: getattr(labels, _FROM_LABELS.get(name, name)) for name in told}

@@ -75,9 +75,9 @@ class Episode:
 class Judge:
     """Scores the frames of episodes, several in one pass."""
 
-    def __init__(self, judging: Judging, env: Any) -> None:
+    def __init__(self, judging: Judging, fps: float) -> None:
         self.judging = judging
-        self.seconds = 1.0 / _fps(env)
+        self.seconds = 1.0 / fps
 
     def begin(self, instructions: Sequence[Any], observations: Sequence[Any]) -> list[Episode]:
         """Return new episodes that have seen their first observations.
@@ -128,7 +128,7 @@ class Judge:
         return paid
 
 
-def _fps(env: Any) -> float:
+def steps_per_second(env: Any) -> float:
     """Return the steps of an environment in one second.
 
     Raises:
@@ -172,7 +172,7 @@ class ShapedReward(gym.Wrapper[Any, Any, Any, Any]):
         super().__init__(env)
         self.metadata = marked(env)
         self.judging = judging
-        self._judge = Judge(judging, env)
+        self._judge = Judge(judging, steps_per_second(env))
         self._episode: Episode | None = None
 
     def reset(

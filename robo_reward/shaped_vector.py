@@ -7,7 +7,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
 
 from .errors import InputError
-from .shaped_env import Episode, Judge, Judging, marked, told_of
+from .shaped_env import Episode, Judge, Judging, marked, steps_per_second, told_of
 from .shaping import Bools, Floats
 
 
@@ -28,7 +28,7 @@ class ShapedRewardVector(VectorWrapper):
         super().__init__(env)
         self.metadata = marked(env)
         self.judging = judging
-        self._judge = Judge(judging, env)
+        self._judge = Judge(judging, steps_per_second(env))
         self._mode = AutoresetMode(env.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP))
         self._episodes: list[Episode | None] = [None] * env.num_envs
         self._resets: Bools = np.zeros(env.num_envs, np.bool_)

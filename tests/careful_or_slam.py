@@ -13,7 +13,7 @@ from rollouts import rollout
 from policies.credit import Credit, Rules
 from policies.rollout import Rollout
 
-RULES = Rules(gamma=0.99, lam=1.0)
+GAMMA = 0.99
 CAREFUL, SLAM = 8, 2
 """Decisions of each way."""
 
@@ -31,10 +31,10 @@ def group() -> list[Rollout]:
     return careful + slam
 
 
-def gradient(give: Callable[[Sequence[Rollout], Rules], Credit]) -> float:
+def gradient(give: Callable[[Sequence[Rollout], Rules], Credit], lam: float = 1.0) -> float:
     """Return ∂/∂logit(careful) of what an algorithm maximises; the truth is above 0."""
     batch = group()
-    credit = give(batch, RULES)
+    credit = give(batch, Rules(gamma=GAMMA, lam=lam))
     pull = credit.advantage if credit.weight is None else credit.weight
     first = np.cumsum([0] + [len(one) for one in batch[:-1]])
     careful = np.arange(len(batch)) < len(batch) // 2
@@ -43,5 +43,4 @@ def gradient(give: Callable[[Sequence[Rollout], Rules], Credit]) -> float:
 
 def truth() -> float:
     """Return the gradient of the expected discounted return: p (1 − p) (Q − Q)."""
-    gamma = RULES.gamma
-    return 0.25 * (0.9 * gamma ** (CAREFUL - 1) - 0.4 * gamma ** (SLAM - 1))
+    return 0.25 * (0.9 * GAMMA ** (CAREFUL - 1) - 0.4 * GAMMA ** (SLAM - 1))

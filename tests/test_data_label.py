@@ -39,6 +39,7 @@ COLUMNS = {
     "progress_lower": pa.float32(),
     "success_prob": pa.float32(),
     "match_prob": pa.float32(),
+    "reward": pa.float32(),
     "valid": pa.bool_(),
 }
 
@@ -92,7 +93,8 @@ def test_the_sidecar_says_what_it_was_made_of(command: Label) -> None:
     assert json.loads(told["references_used"]) == {"episode 2": "0", "episode 0": "1-2"}
     assert told["views"] == "front, wrist"
     assert told["causal"] == "yes"
-    assert told["gamma"].startswith("none")
+    assert told["gamma"] == "0.99"
+    assert told["reward"].startswith("gamma * potential after the row - potential")
     assert re.match(r"\d+\.\d+", told["code_version"])
 
 

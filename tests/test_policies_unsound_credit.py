@@ -133,6 +133,11 @@ def test_leaving_oneself_out_of_twenty_scales_the_gradient_by_twenty_nineteenths
     assert gradient(grpo) == pytest.approx(0.25 * 0.5 * 20 / 19)
 
 
+def test_where_phi_is_trusted_to_keep_it_at_the_end_prefers_the_slam() -> None:
+    kept = ALGORITHMS["unsound-kept-at-the-end"].credit
+    assert gradient(kept, lam=0.8) < -0.05 < 0.0 < gradient(ALGORITHMS["phi-ppo"].credit, lam=0.8)
+
+
 def test_centred_steps_prefer_the_slam() -> None:
     assert gradient(step_centred) < -0.5
 
