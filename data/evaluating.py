@@ -5,7 +5,7 @@ from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from robo_reward.config import OpenAIConfig
 from robo_reward.console import RunLog, progress_bar
@@ -33,7 +33,11 @@ class Eval:
     """Measure a model on episodes that it never saw, beside trivial baselines and under probes.
 
     Example: robo-reward eval --dataset outputs/held-out --model outputs/model --out outputs/eval
+    A policy is played instead with --policy DIR (robo-reward eval --policy DIR --help).
     """
+
+    others: ClassVar[dict[str, str]] = {"--policy": "eval-policy"}
+    """Flag → who does the work where it is given; see `robo_reward.cli`."""
 
     dataset: tuple[str, ...]
     """LeRobotDataset v3.0, one or several: directories or hub ids; or directories of yardsticks."""

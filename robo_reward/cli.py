@@ -3,7 +3,9 @@
 A command is a frozen dataclass (its fields are the flags, its docstring the help) with a
 method ``run() -> None``. Any installed package adds one by an entry point in the group
 ``robo_reward.commands``. Only the command that was asked for is imported. A class with an
-attribute ``group`` instead of ``run`` holds further commands: those of that group.
+attribute ``group`` instead of ``run`` holds further commands: those of that group. One with
+``others``, flag → name, leaves the work to another command, that of this name in the group
+``robo_reward.others``, where the flag is given: so a package may do what another one names.
 """
 
 import os
@@ -15,6 +17,7 @@ from typing import Protocol
 from .errors import InputError, RoboRewardError
 
 COMMANDS = "robo_reward.commands"
+OTHERS = "robo_reward.others"
 ORDER = (
     "demo",
     "import",
@@ -65,8 +68,18 @@ def choose(group: str, program: str, args: list[str]) -> Command | None:
     found = points[name].load()
     if hasattr(found, "group"):
         return choose(found.group, f"{program} {name}", args[1:])
+    for flag, other in getattr(found, "others", {}).items():
+        if any(arg.partition("=")[0] == flag for arg in args[1:]):
+            found = _named(OTHERS, other).load()
     command: Command = tyro.cli(found, prog=f"{program} {name}", args=args[1:])
     return command
+
+
+def _named(group: str, name: str) -> EntryPoint:
+    points = find(group)
+    if name not in points:
+        raise InputError(f"{name} is not installed: no entry point of {group} has that name")
+    return points[name]
 
 
 def _print_commands(program: str, points: dict[str, EntryPoint]) -> None:

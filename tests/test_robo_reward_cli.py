@@ -6,6 +6,7 @@ import sys
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -61,6 +62,26 @@ class Greet:
         print(f"hello {self.name}")
 
 
+@dataclass(frozen=True)
+class Sing(Greet):
+    """Say hello, or sing."""
+
+    others: ClassVar[dict[str, str]] = {"--song": "song", "--dance": "dance"}
+
+
+@dataclass(frozen=True)
+class Song:
+    """Sing.
+
+    Example: robo-reward sing --song la
+    """
+
+    song: str
+
+    def run(self) -> None:
+        print(self.song * 3)
+
+
 class Many:
     """Hold further commands."""
 
@@ -75,9 +96,11 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> None:
         cli.COMMANDS: {
             "greet": here,
             "many": f"{__name__}:Many",
+            "sing": f"{__name__}:Sing",
             "absent": "a_package_that_is_not_there:Absent",
         },
         "tests.more": {"greet": here},
+        cli.OTHERS: {"song": f"{__name__}:Song"},
     }
 
     def entry_points(group: str) -> list[EntryPoint]:
@@ -144,6 +167,20 @@ def test_an_unknown_flag_is_an_error(capsys: pytest.CaptureFixture[str]) -> None
         cli.main(["greet", "--nmae", "Ada"])
     assert stop.value.code == 2
     assert "--nmae" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("flag", [["--song", "la"], ["--song=la"]])
+def test_a_flag_may_leave_the_work_to_another_command(
+    capsys: pytest.CaptureFixture[str], flag: list[str]
+) -> None:
+    cli.main(["sing", *flag])
+    assert capsys.readouterr().out == "lalala\n"
+    cli.main(["sing", "--name", "Ada"])
+    assert capsys.readouterr().out == "hello Ada\n"
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["sing", "--dance", "on"])
+    assert stop.value.code == 2
+    assert "dance is not installed" in capsys.readouterr().err
 
 
 def test_an_interruption_says_how_to_go_on(capsys: pytest.CaptureFixture[str]) -> None:
