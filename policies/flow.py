@@ -13,8 +13,9 @@ density is the likelihood of where it led. What came before and comes after it i
 gradient through the likelihood leaves it out: each step has its turn in other samples.
 
 Sampler and scorer share one grid of times, `grid`, and one Gaussian, `transition`: with the same
-weights their log-densities are the same. Letters: B samples, N numbers of an action (chunk ×
-dimensions), K steps.
+weights their log-densities are the same. A network may carry numbers that nobody executes (padding,
+actions beyond the chunk): they move and are drawn like the others, and the density is that of the
+numbers that count alone. Letters: B samples, N numbers of an action (chunk × dimensions), K steps.
 """
 
 import math
@@ -45,7 +46,9 @@ def grid(steps: int, like: Tensor) -> Tensor:
     return torch.arange(steps, device=like.device, dtype=like.dtype) / steps
 
 
-def flow_loss(velocity: Velocity, actions: Tensor, noise: Tensor, tau: Tensor) -> Tensor:
+def flow_loss(
+    velocity: Velocity, actions: Tensor, noise: Tensor, tau: Tensor, counted: Tensor | None = None
+) -> Tensor:
     """Return (B,) the mean square of u(x_τ, τ) − (x_1 − x_0) at x_τ = (1 − τ) x_0 + τ x_1.
 
     Args:
@@ -53,10 +56,11 @@ def flow_loss(velocity: Velocity, actions: Tensor, noise: Tensor, tau: Tensor) -
         actions: (B, N) x_1.
         noise: (B, N) x_0.
         tau: (B,) times in [0, 1).
+        counted: Which of the N numbers count; None: all.
     """
     share = tau.unsqueeze(-1)
     at = (1.0 - share) * noise + share * actions
-    return (velocity(at, tau) - (actions - noise)).square().mean(-1)
+    return _of(velocity(at, tau) - (actions - noise), counted).square().mean(-1)
 
 
 def transition(
@@ -111,12 +115,23 @@ def sample(
     return x, Trace(step=step, before=before.float(), after=after.float())
 
 
-def score(velocity: Velocity, trace: Trace, *, steps: int, level: float) -> tuple[Tensor, Tensor]:
-    """Return (log-density (B,), entropy (B,)) of the random steps of samples."""
+def score(
+    velocity: Velocity, trace: Trace, *, steps: int, level: float, counted: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Return (log-density (B,), entropy (B,)) of the random steps of samples.
+
+    Args:
+        velocity: The network.
+        trace: What `sample` returned.
+        steps: K.
+        level: a, the noise level.
+        counted: Which of the N numbers count; None: all.
+    """
     times = grid(steps, trace.before)[trace.step]
     u = velocity(trace.before, times)
     mean, spread = transition(trace.before, u, times, steps, level)
-    return log_density(trace.after, mean, spread), entropy(spread, trace.after.shape[-1])
+    after = _of(trace.after, counted)
+    return log_density(after, _of(mean, counted), spread), entropy(spread, after.shape[-1])
 
 
 def carry(velocity: Velocity, noise: Tensor, *, steps: int) -> Tensor:
@@ -125,3 +140,7 @@ def carry(velocity: Velocity, noise: Tensor, *, steps: int) -> Tensor:
     for tau in grid(steps, noise):
         x = x + velocity(x, tau.expand(len(x))) / steps
     return x
+
+
+def _of(x: Tensor, counted: Tensor | None) -> Tensor:
+    return x if counted is None else x[..., counted]

@@ -150,3 +150,26 @@ def test_a_policy_without_noise_is_carried_straight() -> None:
     noise, kick, step = drawn(10, 2)
     quiet, _ = sample(gaussian, noise, step, kick, steps=STEPS, level=1e-9)
     assert torch.allclose(quiet, carry(gaussian, noise, steps=STEPS), atol=1e-6)
+
+
+def test_only_numbers_that_count_are_scored_and_taught() -> None:
+    """Velocities are mixed, so that the others matter for where the counted ones go."""
+
+    def mixed(x: Tensor, tau: Tensor) -> Tensor:
+        return x.flip(-1) - tau.unsqueeze(-1)
+
+    noise, kick, step = drawn(6, 3)
+    _, trace = sample(mixed, noise, step, kick, steps=STEPS, level=LEVEL)
+    counted = torch.tensor([2, 0])
+    said, wide = score(mixed, trace, steps=STEPS, level=LEVEL, counted=counted)
+    times = grid(STEPS, trace.before)[trace.step]
+    mean, spread = transition(trace.before, mixed(trace.before, times), times, STEPS, LEVEL)
+    expected = sum(log_density(trace.after[:, [i]], mean[:, [i]], spread) for i in (0, 2))
+    assert torch.allclose(said, expected)
+    assert torch.allclose(wide, entropy(spread, 2))
+    whole = score(mixed, trace, steps=STEPS, level=LEVEL)[0]
+    assert not torch.allclose(said, whole)
+    tau = torch.zeros(6, dtype=torch.float64)
+    taught = flow_loss(mixed, kick, noise, tau, counted)
+    off = (noise.flip(-1) - (kick - noise)).square()
+    assert torch.allclose(taught, (off[:, 0] + off[:, 2]) / 2)
