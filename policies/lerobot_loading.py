@@ -26,6 +26,7 @@ from .lerobot_adapter import HEADS, TOKENIZER, LeRobotAdapter, Parts
 ADAPTERS = {
     "act": ("lerobot_act", "ActAdapter"),
     "smolvla": ("lerobot_smolvla", "SmolVlaAdapter"),
+    "multi_task_dit": ("lerobot_dit", "DitAdapter"),
 }
 """LeRobot's name of a type → module and class of its adapter."""
 _PREPROCESSOR = "policy_preprocessor.json"

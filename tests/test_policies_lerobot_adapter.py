@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,16 @@ from policies.lerobot_loading import load_lerobot_policy
 from robo_reward.errors import InputError, OutputError
 from robo_reward.testing import check_policy
 
-KINDS = ["act", "smolvla"]
+NO_DIFFUSERS = pytest.mark.skipif(
+    find_spec("diffusers") is None, reason="MultiTaskDiT is an extra: robo-reward[dit]"
+)
+KINDS = ["act", "smolvla", pytest.param("multi_task_dit", marks=NO_DIFFUSERS)]
 MAKE: dict[str, Callable[..., Path]] = {
     "act": tiny_lerobot.make_act,
     "smolvla": tiny_lerobot.make_smolvla,
+    "multi_task_dit": tiny_lerobot.make_dit,
 }
-BASES = ("smolvlm",)
+BASES = ("smolvlm", "clip")
 
 
 @pytest.fixture(params=KINDS)

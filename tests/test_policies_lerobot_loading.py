@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from lerobot.policies import MultiTaskDiTConfig
+from lerobot.utils import import_utils
 from safetensors.torch import load_file, save_file
 from tiny_lerobot import make_act, make_smolvla, situation
 
@@ -68,7 +70,9 @@ def test_nothing_is_printed(source: Path, capfd: pytest.CaptureFixture[str]) -> 
 @pytest.mark.parametrize("kind", ["diffusion", "vqbet", "tdmpc", "pi0", "my_policy"])
 def test_a_type_without_a_likelihood_is_refused(source: Path, kind: str) -> None:
     edit(source / "config.json", type=kind)
-    with pytest.raises(InputError, match=f"a LeRobot {kind} policy, .* act, smolvla"):
+    with pytest.raises(
+        InputError, match=f"a LeRobot {kind} policy, .* act, smolvla, multi_task_dit"
+    ):
         load_lerobot_policy(source)
 
 
@@ -152,3 +156,12 @@ def test_what_is_not_there_is_refused(tmp_path: Path) -> None:
 def test_no_noise_is_refused(source: Path, noise: float) -> None:
     with pytest.raises(InputError, match="noise must be above 0"):
         load_lerobot_policy(source, noise=noise)
+
+
+def test_a_package_that_is_missing_is_named(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(import_utils._require_package_cache, "diffusers", False)
+    MultiTaskDiTConfig(device="cpu", n_obs_steps=1, objective="flow_matching").save_pretrained(
+        source
+    )
+    with pytest.raises(InputError, match="needs a package that is not here: 'diffusers'"):
+        load_lerobot_policy(source)

@@ -69,6 +69,26 @@ def make_smolvla(directory: Path, **changes: Any) -> Path:
     return make(directory, "smolvla", scale=3.0, **shape | changes)
 
 
+def make_dit(directory: Path, **changes: Any) -> Path:
+    """Save a random MultiTaskDiT over a tiny CLIP, which lies beside it in ``clip``."""
+    clip = str(make_clip(directory.parent / "clip"))
+    shape = {
+        "vision_encoder_name": clip,
+        "text_encoder_name": clip,
+        "objective": "flow_matching",
+        "num_integration_steps": 4,
+        "n_obs_steps": 1,
+        "horizon": 4,
+        "n_action_steps": 3,
+        "hidden_dim": 32,
+        "num_layers": 2,
+        "num_heads": 2,
+        "timestep_embed_dim": 16,
+        "image_crop_shape": None,
+    }
+    return make(directory, "multi_task_dit", scale=1.0, **shape | changes)
+
+
 def make(directory: Path, kind: str, *, scale: float, statistics: Any = None, **shape: Any) -> Path:
     """Save a random policy of a LeRobot type with processors that have ``statistics``.
 
@@ -127,4 +147,19 @@ def make_smolvlm(directory: Path) -> Path:
             "image_token": "<image>",
         },
     ).save_pretrained(directory)
+    return directory
+
+
+def make_clip(directory: Path) -> Path:
+    """Save a tiny CLIP with its tokenizer."""
+    from transformers import AutoTokenizer, CLIPConfig, CLIPModel
+
+    marks = AutoTokenizer.from_pretrained(make_tiny_vlm(directory, "smolvlm"))
+    text = {"vocab_size": len(marks), "hidden_size": 16, "intermediate_size": 32}
+    text |= {"num_hidden_layers": 1, "num_attention_heads": 2, "max_position_embeddings": 77}
+    text |= {"eos_token_id": marks.eos_token_id, "pad_token_id": marks.pad_token_id}
+    text |= {"bos_token_id": marks.eos_token_id}
+    vision = {"image_size": SIDE, "patch_size": 8, "hidden_size": 16, "intermediate_size": 32}
+    vision |= {"num_hidden_layers": 1, "num_attention_heads": 2}
+    CLIPModel(CLIPConfig(text_config=text, vision_config=vision)).save_pretrained(directory)
     return directory
