@@ -23,7 +23,7 @@ from robo_reward.images import resize
 from robo_reward.text import ByteText
 
 from .flow import Trace as FlowTrace
-from .flow import Velocity, carry, flow_loss, sample, score
+from .flow import Velocity, carry, coloured, flow_loss, rotated, sample, score
 
 type Bools = NDArray[np.bool_]
 type Moments = tuple[NDArray[np.float64], NDArray[np.float64]]
@@ -61,6 +61,9 @@ class CompactPolicyConfig:
     """K steps from noise to actions."""
     noise: float = 0.5
     """a, the noise level of the random step."""
+    colour: float = 1.0
+    """β, how much longer slow changes of the noise are than quick ones (`policies.flow.coloured`);
+    0: all alike."""
 
     def __post_init__(self) -> None:
         """Refuse shapes that cannot be built.
@@ -146,6 +149,11 @@ class CompactPolicy(nn.Module):
         self.value = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, 1))
         for parameter in self.value[2].parameters():
             nn.init.zeros_(parameter)
+        levels, basis = coloured(config.noise, config.colour, config.chunk, config.action_dim)
+        self.levels, self.basis = (
+            nn.Buffer(levels, persistent=False),
+            nn.Buffer(basis, persistent=False),
+        )
         self.state_mean, self.state_std = _standard(config.state_dim)
         self.action_mean, self.action_std = _standard(config.action_dim)
 
@@ -253,20 +261,23 @@ class CompactPolicy(nn.Module):
         step = rng.integers(config.steps, size=count)
         given = [torch.from_numpy(part).to(self.device) for part in (noise, step, kick)]
         made, trace = sample(
-            self.velocity(self.features(seen)), *given, steps=config.steps, level=config.noise
+            rotated(self.velocity(self.features(seen)), self.basis),
+            *given,
+            steps=config.steps,
+            level=self.levels,
         )
         told = {name: part.cpu().numpy() for name, part in vars(trace).items()}
-        return self._chunks(made), told
+        return self._chunks(made @ self.basis.T), told
 
     def score(self, seen: Situation, trace: Trace) -> tuple[Tensor, Tensor, Tensor]:
         """Return (log-density (B,), entropy (B,), value (B,)); the value moves no feature."""
         features = self.features(seen)
         kept = {name: torch.as_tensor(part).to(self.device) for name, part in trace.items()}
         said, spread = score(
-            self.velocity(features),
+            rotated(self.velocity(features), self.basis),
             FlowTrace(**kept),
             steps=self.config.steps,
-            level=self.config.noise,
+            level=self.levels,
         )
         value: Tensor = self.value(features.detach()).squeeze(-1)
         return said, spread, value

@@ -8,10 +8,12 @@ from torch import Tensor
 
 from policies.flow import (
     carry,
+    coloured,
     entropy,
     flow_loss,
     grid,
     log_density,
+    rotated,
     sample,
     score,
     transition,
@@ -150,3 +152,55 @@ def test_a_policy_without_noise_is_carried_straight() -> None:
     noise, kick, step = drawn(10, 2)
     quiet, _ = sample(gaussian, noise, step, kick, steps=STEPS, level=1e-9)
     assert torch.allclose(quiet, carry(gaussian, noise, steps=STEPS), atol=1e-6)
+
+
+def test_only_numbers_that_count_are_scored_and_taught() -> None:
+    """Velocities are mixed, so that the others matter for where the counted ones go."""
+
+    def mixed(x: Tensor, tau: Tensor) -> Tensor:
+        return x.flip(-1) - tau.unsqueeze(-1)
+
+    noise, kick, step = drawn(6, 3)
+    _, trace = sample(mixed, noise, step, kick, steps=STEPS, level=LEVEL)
+    counted = torch.tensor([2, 0])
+    said, wide = score(mixed, trace, steps=STEPS, level=LEVEL, counted=counted)
+    times = grid(STEPS, trace.before)[trace.step]
+    mean, spread = transition(trace.before, mixed(trace.before, times), times, STEPS, LEVEL)
+    expected = sum(log_density(trace.after[:, [i]], mean[:, [i]], spread) for i in (0, 2))
+    assert torch.allclose(said, expected)
+    assert torch.allclose(wide, entropy(spread, 2))
+    whole = score(mixed, trace, steps=STEPS, level=LEVEL)[0]
+    assert not torch.allclose(said, whole)
+    tau = torch.zeros(6, dtype=torch.float64)
+    taught = flow_loss(mixed, kick, noise, tau, torch.tensor([1.0, 0.0, 1.0]))
+    off = (noise.flip(-1) - (kick - noise)).square()
+    assert torch.allclose(taught, (off[:, 0] + off[:, 2]) / 2)
+
+
+def test_coloured_noise_has_the_power_of_white_noise_and_lasts() -> None:
+    levels, basis = coloured(0.5, 0.0, 4, 2)
+    assert torch.allclose(levels, torch.full((8,), 0.5))
+    assert torch.allclose(basis @ basis.T, torch.eye(8), atol=1e-6)
+    levels, basis = coloured(0.5, 1.0, 4, 2)
+    assert float(levels.square().mean()) == pytest.approx(0.25)
+    assert levels[::2].tolist() == pytest.approx(
+        [0.5 * math.sqrt(4 / (25 / 12) / (1 + f)) for f in range(4)]
+    )
+    covariance = basis @ torch.diag(levels.square()) @ basis.T
+    assert covariance[0, 2] > 0.3 * covariance[0, 0]  # the next action moves along
+    assert abs(float(covariance[0, 1])) < 1e-6  # another joint does not
+    mean = basis.T @ torch.ones(8)  # a push that lasts is the lowest frequency alone
+    assert mean[:2].tolist() == pytest.approx([2.0, 2.0])
+    assert torch.allclose(mean[2:], torch.zeros(6), atol=1e-6)
+
+
+def test_a_flow_in_another_basis_leads_to_the_same_place() -> None:
+    _, basis = coloured(0.5, 1.0, 3, 1)
+    noise = torch.randn(5, 3, generator=torch.Generator().manual_seed(0))
+
+    def mixed(x: Tensor, tau: Tensor) -> Tensor:
+        return x.flip(-1) - tau.unsqueeze(-1)
+
+    straight = carry(mixed, noise, steps=STEPS)
+    turned = carry(rotated(mixed, basis), noise @ basis, steps=STEPS) @ basis.T
+    assert torch.allclose(straight, turned, atol=1e-6)
