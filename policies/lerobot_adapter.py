@@ -152,7 +152,7 @@ class LeRobotAdapter(nn.Module, ABC):
             if name not in seen.views:
                 shown = ", ".join(seen.views) or "none"
                 raise InputError(
-                    f"a {self.config.type} policy cannot do without a view: {name} is missing "
+                    f"this {self.config.type} policy cannot do without a view: {name} is missing "
                     f"(shown: {shown}); show it, or load a policy that was trained without it"
                 )
             wanted = self._size(key)

@@ -35,7 +35,7 @@ _PREPROCESSOR = "policy_preprocessor.json"
 def load_lerobot_policy(
     source: str | Path, *, device: str | None = None, noise: float | None = None
 ) -> LeRobotAdapter:
-    """Return a LeRobot policy with a likelihood, in evaluation mode.
+    """Return a LeRobot policy with a likelihood, in evaluation mode and float32.
 
     Args:
         source: Directory that LeRobot, or an adapter's `save`, wrote; a checkpoint of its training
@@ -52,6 +52,7 @@ def load_lerobot_policy(
         raise InputError(f"noise must be above 0, got {noise}: else nothing has a density")
     place = _locate(str(source))
     kind = _adapter_class(_read(place / "config.json"), str(source))
+    _check_whole(place, str(source))
     where = device or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
         with _quiet():
@@ -70,7 +71,7 @@ def load_lerobot_policy(
     build = cast(Any, kind)
     adapter: LeRobotAdapter = build(parts) if noise is None else build(parts, noise)
     _load_heads(adapter, place / HEADS, keep_noise=noise is not None)
-    return adapter.to(where)
+    return adapter.to(where, torch.float32)
 
 
 def _adapter_class(stored: dict[str, Any], source: str) -> type[LeRobotAdapter]:
@@ -100,14 +101,22 @@ def _locate(source: str) -> Path:
     place = locate(source)
     inside = place / "pretrained_model"
     place = inside if (inside / "config.json").is_file() else place
-    for name in ("config.json", "model.safetensors", _PREPROCESSOR, "policy_postprocessor.json"):
+    if not (place / "config.json").is_file():
+        raise InputError(
+            f"{source} is no LeRobot policy: it has no config.json; give a directory that "
+            "lerobot-train or policy.save_pretrained made"
+        )
+    return place
+
+
+def _check_whole(place: Path, source: str) -> None:
+    for name in ("model.safetensors", _PREPROCESSOR, "policy_postprocessor.json"):
         if not (place / name).is_file():
             raise InputError(
                 f"{source} is no whole LeRobot policy: it has no {name}; save weights and both "
                 "processors (save_pretrained), or migrate an old checkpoint with "
                 "python -m lerobot.processor.migrate_policy_normalization"
             )
-    return place
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -43,8 +43,13 @@ class SmolVlaAdapter(FlowAdapter):
 
     @classmethod
     def check(cls, config: Any, source: str) -> None:
-        """Refuse what `LeRobotAdapter.check` does, and joints converted inside the policy."""
+        """Refuse what `LeRobotAdapter.check` does, joints converted inside, and no cache."""
         super().check(config, source)
+        if not config.use_cache:
+            raise InputError(
+                f"{source} has use_cache false, and without its cache the expert reads nothing; "
+                "set it to true in config.json"
+            )
         if config.adapt_to_pi_aloha:
             raise InputError(
                 f"{source} converts Aloha's joints inside the policy (adapt_to_pi_aloha), which is "

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from lerobot.policies import MultiTaskDiTConfig
 from lerobot.utils import import_utils
 from safetensors.torch import load_file, save_file
@@ -61,6 +62,15 @@ def test_views_are_what_the_processor_is_given_before_it_renames(source: Path) -
     assert np.array_equal(made.act(turned), plain.act(seen))
 
 
+def test_weights_of_half_the_size_become_float32(source: Path) -> None:
+    path = source / "model.safetensors"
+    half = {name: weight.bfloat16() for name, weight in load_file(path).items()}
+    save_file(half, path, {"format": "pt"})
+    made = load_lerobot_policy(source, device="cpu")
+    assert {weight.dtype for weight in made.parameters()} == {torch.float32}
+    assert np.isfinite(made.act(situation())).all()
+
+
 def test_nothing_is_printed(source: Path, capfd: pytest.CaptureFixture[str]) -> None:
     load_lerobot_policy(source, device="cpu").save(source.parent / "saved")
     load_lerobot_policy(source.parent / "saved", device="cpu")
@@ -82,6 +92,7 @@ def test_a_type_without_a_likelihood_is_refused(source: Path, kind: str) -> None
         ({"type": None}, "is no LeRobot policy: its config.json names no type"),
         ({"use_peft": True}, "holds a PEFT adapter and not the weights; merge it"),
         ({"n_obs_steps": 3}, "looks at the last 3 observations"),
+        ({"use_cache": False}, "without its cache the expert reads nothing"),
         ({"nonsense": 1}, "cannot be loaded as LeRobot .* would"),
         ({"num_vlm_layers": 1}, "cannot be loaded as LeRobot .* would"),
     ],
@@ -111,7 +122,9 @@ def test_statistics_that_are_missing_are_refused(source: Path) -> None:
         load_lerobot_policy(source)
 
 
-@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "policy_preprocessor.json"])
+@pytest.mark.parametrize(
+    "name", ["model.safetensors", "policy_preprocessor.json", "policy_postprocessor.json"]
+)
 def test_a_directory_that_is_not_whole_is_refused(source: Path, name: str) -> None:
     (source / name).unlink()
     with pytest.raises(InputError, match=f"is no whole LeRobot policy: it has no {name}"):
@@ -148,7 +161,7 @@ def test_what_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="neither a directory nor a model that can be had"):
         load_lerobot_policy("nobody/has-this-policy")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match=r"it has no config\.json"):
+    with pytest.raises(InputError, match=r"is no LeRobot policy: it has no config\.json"):
         load_lerobot_policy(tmp_path / "empty")
 
 

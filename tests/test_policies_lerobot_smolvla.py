@@ -1,12 +1,15 @@
 """LeRobot's SmolVLA as a policy with the likelihood of one random step."""
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from tiny_lerobot import make_smolvla, situation
+from tiny_lerobot import image, make_smolvla, situation
 
 from policies.flow import carry
 from policies.lerobot_loading import load_lerobot_policy
@@ -149,3 +152,40 @@ def test_policy_gradients_by_its_likelihood_lead_to_the_reward(tmp_path: Path) -
         optimiser.step()
     error = float(reward.std()) / len(seen) ** 0.5
     assert means[-1] > means[0] + 4.0 * error, means
+
+
+@pytest.mark.slow
+def test_stock_lerobot_eval_plays_what_was_saved(tmp_path: Path) -> None:
+    from lerobot.configs import FeatureType, PolicyFeature
+
+    views = [f"observation.images.{name}" for name in ("front", "side", "wrist")]
+    sizes = {"observation.state": (11,), "action": (5,)}
+    made = adapted(
+        tmp_path,
+        input_features={
+            "observation.state": PolicyFeature(FeatureType.STATE, (11,)),
+            **dict.fromkeys(views, image()),
+        },
+        output_features={"action": PolicyFeature(FeatureType.ACTION, (5,))},
+        statistics={k: {"mean": torch.zeros(v), "std": torch.ones(v)} for k, v in sizes.items()},
+        max_state_dim=16,
+    )
+    made.save(tmp_path / "saved")
+    flags = {
+        "discover_packages_path": "sim.lerobot",
+        "env.type": "robo_reward",
+        "env.task": "press_button",
+        "env.image_size": "32",
+        "policy.path": str(tmp_path / "saved"),
+        "policy.device": "cpu",
+        "eval.batch_size": "1",
+        "eval.n_episodes": "1",
+        "eval.use_async_envs": "false",
+        "output_dir": str(tmp_path / "out"),
+    }
+    program = Path(sys.executable).with_name("lerobot-eval")
+    command = [str(program), *(f"--{name}={value}" for name, value in flags.items())]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    told = json.loads((tmp_path / "out/eval_info.json").read_text())
+    assert told["overall"]["n_episodes"] == 1
