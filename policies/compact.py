@@ -59,7 +59,7 @@ class CompactPolicyConfig:
     """Width of features and of the layers of the flow."""
     steps: int = 4
     """K steps from noise to actions."""
-    noise: float = 0.5
+    noise: float = 0.8
     """a, the noise level of the random step."""
     colour: float = 1.0
     """β, how much longer slow changes of the noise are than quick ones (`policies.flow.coloured`);

@@ -84,7 +84,7 @@ class StartConfig:
 class LearnerConfig:
     """How the policy is changed by the decisions of an update."""
 
-    learning_rate: float = 1e-4
+    learning_rate: float = 3e-5
     """Of Adam, for the policy."""
     value_learning_rate: float = 1e-3
     """Of Adam, for the critic."""
@@ -96,7 +96,7 @@ class LearnerConfig:
     """Largest norm of a gradient."""
     warmup: int = 1
     """Updates in which the critic learns alone."""
-    stop_kl: float = 0.0
+    stop_kl: float = 0.1
     """Distance from the policy that played at which the epochs of an update end; 0: never."""
     normalise: bool = True
     """Bring the advantages of a batch to mean 0 and deviation 1: a baseline and a step size, so
