@@ -93,7 +93,8 @@ class Study:
         if not data.exists():
             self._call("collect", "--task", self.task, "--out", data, *task.collect)
         cache = ("--cache", place / "cache")
-        if not model.exists():
+        judged = any("{model}" in WAYS[way][0] for way in self.ways)
+        if judged and not model.exists():
             self._call("train", "--dataset", data, "--out", model, *cache, *task.train)
         if not start.exists():
             self._call("clone", "--dataset", data, "--out", start, *cache, *task.clone)
@@ -119,7 +120,7 @@ class Study:
         print(table(place, runs))
 
     def _call(self, *args: Any, log: Path | None = None) -> bool:
-        command = [sys.executable, "-m", "robo_reward.cli", *map(str, args)]
+        command = [str(Path(sys.executable).with_name("robo-reward")), *map(str, args)]
         print(" ".join(["robo-reward", *map(str, args)]), flush=True)
         env = os.environ | self.env
         if log is None:
