@@ -124,6 +124,9 @@ class LeRobotEpisodes:
                 f"episode {index} of {self.root} has {table.num_rows if table else 0} rows, but "
                 f"meta/episodes claims {row['length']}; copy the dataset again"
             )
+        lost = [name for name in names if name not in table.column_names]
+        if lost:
+            raise DatasetError(f"{self.root} lost its column {lost[0]}; copy the dataset again")
         return {name: self._numbers(index, name, table[name]) for name in names}
 
     def _numbers(self, index: int, name: str, column: Any) -> NDArray[Any]:

@@ -27,9 +27,9 @@ class CloningConfig:
 
     steps: int = 1500
     """Optimiser steps."""
-    batch: int = 64
+    batch: int = 32
     """Frames of a step."""
-    learning_rate: float = 1e-3
+    learning_rate: float = 3e-3
     """Peak rate of AdamW; cosine decay to 0 after the warm-up."""
     warmup: int = 50
     """Steps of linear warm-up."""

@@ -1,6 +1,7 @@
 """One run of cloning: what it reads, what it writes, and how it goes on."""
 
 import hashlib
+import re
 from contextlib import closing
 from dataclasses import asdict
 from functools import cached_property
@@ -16,19 +17,22 @@ from robo_reward.acting import Situation
 from robo_reward.allocator import keep_freed_memory
 from robo_reward.console import RunLog, progress_bar
 from robo_reward.errors import OutputError
+from robo_reward.files import TEMPORARY
 from robo_reward.training_state import STATE
 
 from .cloning import Cloner, check_identity
 from .compact import CompactPolicy, CompactPolicyConfig
 from .demonstrations import ACTION, Choice, Demonstrations, Ints
 from .demonstrations import STATE as FELT
-from .storing import CONFIG, About, read_policy, remove_policy, save_policy
+from .storing import CONFIG, FIGURES, About, read_policy, remove_policy, save_policy
 from .weighing import row_weights
 
 if TYPE_CHECKING:
     from .clone import Clone
 
 LOG = "log.jsonl"
+_OURS = re.compile(rf"{CONFIG}|{STATE}|{LOG}|{FIGURES}|model-\w+\.safetensors|{TEMPORARY}.*")
+"""Files that a directory of a cloned policy may hold."""
 
 
 class CloningRun:
@@ -80,14 +84,14 @@ class CloningRun:
             RoboRewardError: If the frames cannot be read or the output not written.
         """
         command = self.command
-        if self._finished():
+        if (command.out / CONFIG).is_file() and not command.overwrite:
             return f"policy: {command.out} (it was there already)"
         keep_freed_memory()
         self._fill_cache()
         with written(command.out):
             if command.overwrite:
                 remove_policy(command.out)
-                for name in (STATE, LOG):
+                for name in (STATE, LOG, FIGURES):
                     (command.out / name).unlink(missing_ok=True)
             torch.manual_seed(command.seed)
             cloner = Cloner(self._policy(), command.cloning, seed=command.seed)
@@ -156,7 +160,7 @@ class CloningRun:
             )
         )
         policy.standardise(shown.moments(FELT), shown.moments(ACTION))
-        return policy
+        return policy.to("cuda" if torch.cuda.is_available() else "cpu")
 
     def _about(self, loss: float) -> About:
         shown, command = self.shown, self.command
@@ -185,30 +189,25 @@ class CloningRun:
             "episodes": command.episodes,
             "behaviour": list(command.behaviour),
             "failures": command.failures,
-            "weights": hashlib.sha256(self._chance.tobytes()).hexdigest()[:16],
+            "weights": command.weights and hashlib.sha256(self._chance.tobytes()).hexdigest()[:16],
             "seed": command.seed,
             "replan_steps": command.executed,
             "shape": asdict(command.shape),
             "cloning": asdict(command.cloning),
         }
 
-    def _finished(self) -> bool:
-        """Return whether this very policy is there already, and is to stay."""
-        out, command = self.command.out, self.command
-        return not command.overwrite and (out / CONFIG).is_file()
-
     def _check_output(self) -> None:
         """Check that ``--out`` may be written to, or holds this run."""
-        out, overwrite = self.command.out, self.command.overwrite
+        out = self.command.out
         if out.exists() and not out.is_dir():
             raise OutputError(f"--out {out} is a file; give a directory")
-        if out.is_dir() and any(out.iterdir()) and not overwrite:
-            if (out / CONFIG).is_file():
-                stored = read_policy(out)["about"]["training"]
-                check_identity(out, stored, self.identity)
-            elif not (out / STATE).is_file() and {path.name for path in out.iterdir()} != {LOG}:
-                raise OutputError(
-                    f"--out {out} is not empty and holds no run of clone; choose another, or "
-                    "--overwrite to put the policy there"
-                )
+        there = {path.name for path in out.iterdir()} if out.is_dir() else set()
+        strange = sorted(name for name in there if not _OURS.fullmatch(name))
+        if strange:
+            raise OutputError(
+                f"--out {out} holds {strange[0]}, which is no part of a cloned policy; choose "
+                "another place"
+            )
+        if CONFIG in there and not self.command.overwrite:
+            check_identity(out, read_policy(out)["about"]["training"], self.identity)
         try_out(out)

@@ -210,6 +210,6 @@ def _check_alike(datasets: Sequence[LeRobotEpisodes]) -> None:
         ):
             if mine != theirs:
                 raise DatasetError(
-                    f"{other.root} has another {what} ({theirs}) than {first.root} ({mine}); clone "
-                    "from datasets of one robot, and choose common cameras with --views"
+                    f"{other.root} differs from {first.root} in its {what}: {theirs}, not {mine}; "
+                    "clone from datasets of one robot, and choose common cameras with --views"
                 )

@@ -30,6 +30,8 @@ class JudgePolicy:
     """What to play: a task of ``robo-reward collect``; if not given, the one it was taught."""
     out: Path | None = None
     """Directory for eval.json; if not given, that of the policy."""
+    variety: tuple[str, ...] | None = None
+    """What varies from episode to episode, as with ``robo-reward collect``."""
     episodes: int = 50
     """How many, each of its own seed."""
     seed: int = 0
@@ -61,8 +63,9 @@ class JudgePolicy:
         from sim.seeds import seeds
 
         from .judging import check_fit, play, summary
+        from .storing import FIGURES
 
-        path = (self.out or self.policy) / "eval.json"
+        path = (self.out or self.policy) / FIGURES
         if path.exists() and not self.overwrite:
             raise OutputError(f"{path} exists: --overwrite replaces it; or choose another --out")
         stored = self._stored()
@@ -70,7 +73,7 @@ class JudgePolicy:
         if not task:
             raise InputError(f"{self.policy} does not say what it was taught; say it with --env")
         own = not task.startswith("metaworld/")
-        bed = find_bed(task, robot=stored.about.robot if own else "")
+        bed = find_bed(task, robot=stored.about.robot if own else "", variety=self.variety)
         check_fit(stored, bed)
         chosen = seeds("held-out", self.episodes, start=self.seed)
         print(

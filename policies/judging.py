@@ -105,7 +105,7 @@ def _episodes(stored: StoredPolicy, envs: SimVectorEnv, waiting: list[int]) -> I
         over = ended | cut
         for row in np.flatnonzero(over & busy).tolist():
             if "lost" in info and info["lost"][row]:
-                raise WorkerError(str(info["worker_error"][row]))
+                raise WorkerError(f"{info['worker_error'][row]}; repeat the command")
             yield Played(
                 seed=seeds[row],
                 instruction=asked[row],

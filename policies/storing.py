@@ -28,6 +28,8 @@ from .compact import CompactPolicy, CompactPolicyConfig
 FORMAT = 1
 """Version of the directory's layout."""
 CONFIG = "policy.json"
+FIGURES = "eval.json"
+"""Where a policy's directory tells how often it succeeds."""
 
 
 class Kind(NamedTuple):

@@ -98,6 +98,12 @@ def test_rows_that_differ_in_length_or_hold_no_numbers_are_refused(moving: Path)
         open_dataset(damage(moving, "action", ["left"] * 2 * LENGTH)).columns(0, ["action"])
 
 
+def test_a_column_that_the_files_lack_is_told(moving: Path) -> None:
+    rewrite(data_file(moving), lambda table: table.drop_columns(["next.reward"]))
+    with pytest.raises(DatasetError, match=r"lost its column next\.reward"):
+        open_dataset(moving).columns(0, ["action", "next.reward"])
+
+
 def test_lost_rows_and_unknown_episodes_are_refused(moving: Path) -> None:
     with pytest.raises(InputError, match="has no episode 2"):
         open_dataset(moving).columns(2, ["action"])

@@ -96,8 +96,10 @@ def test_the_same_command_makes_the_same_policy_and_does_not_make_it_twice(
     command.run()
     assert "it was there already" in capsys.readouterr().out
     assert (command.out / "log.jsonl").read_text() == log
+    (command.out / "eval.json").touch()
     replace(command, seed=1, overwrite=True).run()
     assert weights(command.out) != made
+    assert not (command.out / "eval.json").exists()
 
 
 @pytest.mark.parametrize("step", [1, 3])
@@ -123,9 +125,9 @@ def test_another_run_in_the_same_place_is_refused(
     command.run()
     with pytest.raises(CheckpointError, match="with another episodes"):
         other.run()
-    (command.out / CONFIG).unlink()
-    with pytest.raises(OutputError, match="is not empty and holds no run of clone"):
-        command.run()
+    (command.out / "config.json").touch()  # as a reward model has
+    with pytest.raises(OutputError, match=r"holds config.json, which is no part of a cloned"):
+        replace(command, overwrite=True).run()
     with pytest.raises(OutputError, match="is a file"):
         replace(command, out=next(command.out.glob("model-*"))).run()
 

@@ -138,8 +138,8 @@ def test_the_last_frame_is_the_one_from_which_it_stays_done(
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"robot": "so101"}, r"has another robot \(so101\) than .*panda"),
-        ({"views": ("front",)}, "another cameras"),
+        ({"robot": "so101"}, "differs from .* in its robot: so101, not panda"),
+        ({"views": ("front",)}, "in its cameras: "),
     ],
 )
 def test_datasets_of_different_robots_do_not_go_together(

@@ -1,6 +1,7 @@
 """How often a policy succeeds: each environment decides for itself, figures are by hand."""
 
 import json
+import multiprocessing
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,7 @@ from policies.storing import About, StoredPolicy, load_policy, save_policy
 from robo_reward.acting import Floats, Situation
 from robo_reward.errors import InputError, OutputError
 from sim.beds import Bed, find_bed
+from sim.workforce import WorkerError
 
 ABOUT = About(
     replan_steps=2,
@@ -121,6 +123,28 @@ def test_every_seed_is_played_once_and_every_environment_decides_for_itself(
     asked = made.policy.asked  # type: ignore[attr-defined]
     assert asked[0] == [(10, 0), (11, 0), (12, 0)]
     assert all(number % executed == 0 for batch in asked for _, number in batch)
+
+
+def test_the_episodes_do_not_depend_on_the_workers() -> None:
+    alone = list(play(stored(), bed(), range(20, 24), 0))
+    assert list(play(stored(), bed(), range(20, 24), 1)) == alone
+
+
+class Deadly(CountingPolicy):
+    """Kills the simulator the second time that it is asked."""
+
+    def act(self, seen: Situation) -> Floats:
+        if self.asked:
+            for process in multiprocessing.active_children():
+                process.kill()
+        return super().act(seen)
+
+
+def test_a_simulator_that_is_lost_stops_the_judging() -> None:
+    made = replace(stored(), policy=Deadly())  # type: ignore[arg-type]
+    with pytest.raises(WorkerError, match="; repeat the command"):
+        list(play(made, bed(), [20, 21], 1))
+    assert not multiprocessing.active_children()
 
 
 def test_fewer_episodes_than_environments_are_fine() -> None:
