@@ -150,10 +150,8 @@ class CompactPolicy(nn.Module):
         for parameter in self.value[2].parameters():
             nn.init.zeros_(parameter)
         levels, basis = coloured(config.noise, config.colour, config.chunk, config.action_dim)
-        self.levels, self.basis = (
-            nn.Buffer(levels, persistent=False),
-            nn.Buffer(basis, persistent=False),
-        )
+        self.levels = nn.Buffer(levels, persistent=False)
+        self.basis = nn.Buffer(basis, persistent=False)
         self.state_mean, self.state_std = _standard(config.state_dim)
         self.action_mean, self.action_std = _standard(config.action_dim)
 
@@ -259,7 +257,7 @@ class CompactPolicy(nn.Module):
         config, count = self.config, len(seen)
         noise, kick = rng.standard_normal((2, count, config.numbers), dtype=np.float32)
         step = rng.integers(config.steps, size=count)
-        given = [torch.from_numpy(part).to(self.device) for part in (noise, step, kick)]
+        given = (torch.from_numpy(part).to(self.device) for part in (noise, step, kick))
         made, trace = sample(
             rotated(self.velocity(self.features(seen)), self.basis),
             *given,

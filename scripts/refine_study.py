@@ -38,13 +38,13 @@ TASKS = {
     "open_drawer": Task(
         collect=("--episodes", "60", "--image-size", "96"),
         train=("--steps", "600", "--query-period", "0.2"),
-        clone=("--episodes", "10", "--steps", "160"),
+        clone=("--episodes", "10", "--steps", "160", "--learning-rate", "1e-3"),
         refine=("--replan-steps", "8", "--max-steps", "120"),
     ),
     "metaworld/door-open": Task(
         collect=("--episodes", "60", "--image-size", "96", "--mix", "expert=.6 stop=.4"),
         train=("--steps", "600", "--query-period", "0.2"),
-        clone=("--episodes", "10", "--steps", "200", "--chunk", "16"),
+        clone=("--episodes", "10", "--steps", "200", "--learning-rate", "1e-3", "--chunk", "16"),
         refine=("--replan-steps", "16", "--max-steps", "240"),
     ),
 }

@@ -16,6 +16,10 @@ QUERY_PERIOD_S = 0.2
 """Between queries; the episodes last five seconds."""
 MIX = "expert=.45 noise=.1 early_release=.15 wrong_object=.15 pause=.05 miss=.1"
 """Shares of the behaviours, in training and held-out episodes."""
+DRAWERS, DEMONSTRATIONS, EVALUATED = 48, 10, 40
+"""Episodes for the policy's part: to learn from, to clone, and to judge it by."""
+REWARD_STEPS, CLONE_STEPS = 250, 160
+"""Steps of that part's reward model and of cloning."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,13 +39,17 @@ class Demo:
     """Training steps."""
     seeds: int = 1
     """Models to train, with seeds 0, 1, …; figures are means, the spread is told beside."""
+    rollouts: int = 320
+    """Episodes by which a policy gets better at the end; 0 leaves that part out."""
     image_size: int = 96
     """Side of the rendered views, in pixels; the model sees 64."""
 
     def __post_init__(self) -> None:
         """Refuse sizes that leave nothing to do."""
-        if min(self.episodes, self.held_out, self.steps, self.seeds) < 1:
-            raise InputError("--episodes, --held-out, --steps and --seeds must be at least 1")
+        if min(self.episodes, self.held_out, self.steps, self.seeds) < 1 or self.rollouts < 0:
+            raise InputError(
+                "--episodes, --held-out, --steps and --seeds must be at least 1, --rollouts 0"
+            )
 
     def run(self) -> None:
         """Run all of it; print a table and the report's path.
@@ -56,16 +64,27 @@ class Demo:
             self._train(seed, place)
         figures, baselines = self._measure(models)
         report = self._show(models[0])
+        policy = self._refine() if self.rollouts else {}
         wall = time.monotonic() - start
-        write_metrics(self.out / "metrics.json", figures, baselines, wall)
+        write_metrics(
+            self.out / "metrics.json", figures, baselines, {"wall_s": wall, "policy": policy}
+        )
         print_table(figures, baselines)
+        if policy:
+            print(
+                "\na policy of {demonstrations} demonstrations opens the drawer in "
+                "{success_start:.0%} of {evaluated} new episodes, and after {rollouts} rollouts of "
+                "its own in {success_end:.0%}\ncurve: ".format(**policy),
+                self.out / "policy" / "refined" / "curve.png",
+                sep="",
+            )
         print(f"\nreport: {report}\nmetrics: {self.out / 'metrics.json'} ({wall:.0f} s)")
 
     def _collect(self) -> None:
         from .collect import Collect
 
         print(
-            "1/4 collect simulated episodes: a Panda, four cubes, 'put the red cube into the bin'"
+            "1/5 collect simulated episodes: a Panda, four cubes, 'put the red cube into the bin'"
         )
         for name, episodes, seed in self._parts():
             Collect(
@@ -85,7 +104,7 @@ class Demo:
         from data.train import Train
         from robo_reward.config import TrainingConfig
 
-        print(f"2/4 train a progress reward model (seed {seed})")
+        print(f"2/5 train a progress reward model (seed {seed})")
         Train(
             dataset=(str(self.out / "train"),),
             out=place,
@@ -103,7 +122,7 @@ class Demo:
         from data.lerobot_dataset import open_dataset
         from robo_reward.checkpoint import load
 
-        print(f"3/4 measure on {self.held_out} episodes of unseen seeds")
+        print(f"3/5 measure on {self.held_out} episodes of unseen seeds")
         loaded = [load(place) for place in models]
         settings = loaded[0].settings
         held_out = HeldOut(open_dataset(self.out / "held-out"), size=settings.image_size)
@@ -116,11 +135,27 @@ class Demo:
         from data.label import Label
         from data.report import Report
 
-        print("4/4 label the unseen episodes and write the report")
+        print("4/5 label the unseen episodes and write the report")
         held_out, report = self.out / "held-out", self.out / "report.html"
         Label(dataset=str(held_out), model=model, out=self.out / "labels", overwrite=True).run()
         Report(dataset=held_out, labels=self.out / "labels", out=report, overwrite=True).run()
         return report
+
+    def _refine(self) -> dict[str, float]:
+        from .demo_policy import PolicyDemo
+
+        print("5/5 clone a policy that opens a drawer, and refine it by a learned reward")
+        few = min(self.episodes, DRAWERS)
+        demo = PolicyDemo(
+            out=self.out / "policy",
+            episodes=few,
+            steps=min(self.steps, REWARD_STEPS),
+            demonstrations=min(max(1, few // 4), DEMONSTRATIONS),
+            clone_steps=min(self.steps, CLONE_STEPS),
+            rollouts=self.rollouts,
+            evaluate=min(self.held_out, EVALUATED),
+        )
+        return demo.run() | {"demonstrations": demo.demonstrations}
 
 
 def mean_and_spread(figures: list[dict[str, float]]) -> dict[str, tuple[float, float]]:
@@ -137,16 +172,16 @@ def write_metrics(
     path: Path,
     figures: list[dict[str, float]],
     baselines: dict[str, dict[str, float]],
-    wall_s: float,
+    further: dict[str, Any],
 ) -> None:
-    """Write the figures as JSON: means at the top, per-seed values and spread beside them.
+    """Write the figures as JSON: means and ``further`` at the top, per-seed values and spread.
 
     Raises:
         OutputError: If the file cannot be written.
     """
     told = mean_and_spread(figures)
     content: dict[str, Any] = {name: mean for name, (mean, _) in told.items()}
-    content["wall_s"] = wall_s
+    content |= further
     content["baselines"] = baselines
     content["spread"] = {name: spread for name, (_, spread) in told.items()}
     content["seeds"] = figures

@@ -15,7 +15,7 @@ from sim.demo import Demo, mean_and_spread, print_table, write_metrics
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("demo") / "out"
-    Demo(out=out, episodes=8, held_out=8, steps=2, image_size=64).run()
+    Demo(out=out, episodes=8, held_out=8, steps=2, image_size=64, rollouts=4).run()
     return out
 
 
@@ -33,6 +33,16 @@ def test_it_leaves_model_labels_and_report(small: Path) -> None:
     assert list((small / "model-0/best").glob("model-*.safetensors"))
     assert (small / "labels/progress.parquet").is_file()
     assert "<html" in (small / "report.html").read_text()[:2000]
+
+
+def test_a_policy_is_refined_by_a_learned_reward_and_judged(small: Path) -> None:
+    policy = json.loads((small / "metrics.json").read_text())["policy"]
+    assert 0.0 <= policy["success_start"] <= 1.0
+    assert 0.0 <= policy["success_end"] <= 1.0
+    assert (policy["rollouts"], policy["evaluated"]) == (4, 8)
+    refined = json.loads((small / "policy/refined/policy/policy.json").read_text())
+    assert refined["about"]["training"]["refined"]["reward"] == str(small / "policy/model")
+    assert (small / "policy/refined/curve.png").is_file()
 
 
 def test_training_and_held_out_episodes_share_no_seed(small: Path) -> None:
@@ -57,9 +67,10 @@ def test_figures_of_several_seeds_become_mean_and_spread() -> None:
 
 def test_what_has_no_number_is_null_in_the_file(tmp_path: Path) -> None:
     path = tmp_path / "metrics.json"
-    write_metrics(path, [{"mae": math.nan}], {"clock": {"mae": 0.5}}, 1.0)
+    write_metrics(path, [{"mae": math.nan}], {"clock": {"mae": 0.5}}, {"wall_s": 1.0})
     content = json.loads(path.read_text())
     assert content["mae"] is None
+    assert content["wall_s"] == 1.0
     assert content["baselines"]["clock"]["mae"] == 0.5
 
 
