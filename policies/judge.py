@@ -11,7 +11,6 @@ from robo_reward.errors import InputError, OutputError
 from robo_reward.files import finite, write_atomically
 
 if TYPE_CHECKING:
-    from .judging import Played
     from .storing import StoredPolicy
 
 
@@ -84,11 +83,8 @@ class JudgePolicy:
             return
         require_backend()
         try_out(path.parent)
-        played: list[Played] = []
         with progress_bar("play", self.episodes, "episodes") as bar:
-            for one in play(stored, bed, chosen, self.workers):
-                played.append(one)
-                bar(1, f"{sum(p.success for p in played)} of {len(played)} succeeded")
+            played = play(stored, bed, chosen, self.workers, bar)
         told = self._about(stored, task) | summary(played)
         with written(path):
             path.parent.mkdir(parents=True, exist_ok=True)

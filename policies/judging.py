@@ -1,19 +1,19 @@
 """How often a policy succeeds: it is played without chance on fixed seeds."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
-from gymnasium.vector import AutoresetMode
 
-from robo_reward.acting import Floats, Situation
 from robo_reward.errors import InputError
 from sim.beds import Bed
-from sim.vector import SimVectorEnv
+from sim.chunks import ChunkedEnv
 from sim.workforce import WorkerError
 
+from .evaluation import evaluate, wilson
+from .playing import Bar, Player
 from .storing import StoredPolicy
 
 LANES = 10
@@ -33,7 +33,7 @@ class Played:
     steps: int
     """Actions until it ended."""
     progress: float
-    """The highest true progress."""
+    """The highest true progress at a decision or at the end."""
 
 
 def check_fit(stored: StoredPolicy, bed: Bed) -> None:
@@ -61,88 +61,56 @@ def check_fit(stored: StoredPolicy, bed: Bed) -> None:
         )
 
 
-def play(stored: StoredPolicy, bed: Bed, seeds: Sequence[int], workers: int) -> Iterator[Played]:
-    """Play an episode of each seed and yield how they went, in the order in which they end.
-
-    Every environment is at its own decision: it executes its own chunk as far as it is executed,
-    and the policy is asked for all that need a new one at once.
+def play(
+    stored: StoredPolicy,
+    bed: Bed,
+    seeds: Sequence[int],
+    workers: int,
+    bar: Bar = lambda *_, **__: None,
+) -> list[Played]:
+    """Return how an episode of each seed went, every environment at its own decision.
 
     Raises:
         InputError: If the policy does not fit the task.
-        WorkerError: If a process that simulates is lost again and again.
+        WorkerError: If a process that simulates is lost.
     """
     check_fit(stored, bed)
-    make = partial(
-        bed.make,
-        image_size=max(max(size) for size in stored.about.images.values()),
-        render_every=stored.about.replan_steps,
-        terminate_on_success=True,
-    )
-    count = min(LANES, len(seeds))
-    envs = SimVectorEnv(make, count, workers=workers, autoreset_mode=AutoresetMode.DISABLED)
+    sizes = [max(size) for size in stored.about.images.values()]
+    drawn = {"image_size": max(sizes), "render_every": stored.about.replan_steps}
+    make = partial(bed.make, terminate_on_success=True, **drawn if sizes else {"pixels": False})
+    envs = ChunkedEnv(make, min(LANES, len(seeds)), workers=workers)
     try:
-        yield from _episodes(stored, envs, list(seeds))
+        player = Player(envs, replan=stored.about.replan_steps, gamma=1.0)
+        trials = evaluate(stored.policy, player, seeds, bar)
     finally:
         envs.close()
-
-
-def _episodes(stored: StoredPolicy, envs: SimVectorEnv, waiting: list[int]) -> Iterator[Played]:
-    count, executed = envs.num_envs, stored.about.replan_steps
-    seeds = [waiting.pop(0) for _ in range(count)]
-    seen, _ = envs.reset(seed=seeds)
-    asked = _words(envs)
-    steps, best = np.zeros(count, np.int64), np.zeros(count)
-    busy = np.ones(count, np.bool_)
-    chunks: Floats = np.zeros((count, executed, len(stored.about.action_names)), np.float32)
-    while busy.any():
-        due = np.flatnonzero(steps % executed == 0)
-        if len(due):
-            situation = _situation(stored, seen, asked).rows(due.tolist())
-            chunks[due] = stored.policy.act(situation)[:, :executed]
-        seen, _, ended, cut, info = envs.step(chunks[np.arange(count), steps % executed])
-        steps += 1
-        best = np.maximum(best, info["progress"])
-        over = ended | cut
-        for row in np.flatnonzero(over & busy).tolist():
-            if "lost" in info and info["lost"][row]:
-                raise WorkerError(f"{info['worker_error'][row]}; repeat the command")
-            yield Played(
-                seed=seeds[row],
-                instruction=asked[row],
-                success=bool(info["is_success"][row]),
-                steps=int(steps[row]),
-                progress=float(best[row]),
-            )
-            busy[row] = bool(waiting)
-            seeds[row] = waiting.pop(0) if waiting else seeds[row]
-        if over.any() and busy.any():
-            seen, _ = envs.reset(seed=seeds, options={"reset_mask": over})
-            asked = _words(envs)
-            steps[over], best[over] = 0, 0.0
-
-
-def _situation(stored: StoredPolicy, seen: dict[str, Any], asked: Sequence[str]) -> Situation:
-    views = {name: seen["pixels"][name] for name in stored.about.images}
-    return Situation(views=views, state=seen["agent_pos"], instructions=asked)
-
-
-def _words(envs: SimVectorEnv) -> list[str]:
-    found: tuple[str, ...] = envs.call("task_description")
-    return list(found)
+    lost = sum(trial.lost for trial in trials)
+    if lost:
+        raise WorkerError(
+            f"{lost} episodes were lost with the processes that simulated them: look at the "
+            "machine's memory; repeat the command"
+        )
+    return [
+        Played(
+            seed=trial.start.seed,
+            instruction=trial.instruction,
+            success=trial.success,
+            steps=int(trial.decisions.steps.sum()),
+            progress=float(trial.truth.max()),
+        )
+        for trial in trials
+    ]
 
 
 def summary(played: Sequence[Played]) -> dict[str, Any]:
     """Return figures of episodes: rates with their 95 % interval (Wilson 1927), means, and rows."""
-    from scipy.stats import binomtest
-
     good = [one for one in played if one.success]
-    interval = binomtest(len(good), len(played)).proportion_ci(method="wilson")
     words = sorted({one.instruction for one in played})
     return {
         "episodes": len(played),
         "successes": len(good),
         "success_rate": len(good) / len(played),
-        "success_interval": [float(interval.low), float(interval.high)],
+        "success_interval": list(wilson(len(good), len(played))),
         "progress": float(np.mean([one.progress for one in played])),
         "steps": float(np.mean([one.steps for one in played])),
         "steps_success": float(np.mean([one.steps for one in good])) if good else float("nan"),

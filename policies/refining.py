@@ -241,7 +241,7 @@ class Refinement:
 
     def _evaluate(self, log: RefineLog) -> None:
         chosen = seeds("validation", self.command.evaluate)
-        found, _ = evaluate(self.policy, self.setting.player, chosen)
+        found = summed_up(evaluate(self.policy, self.setting.player, chosen))
         best = max((one.rate for _, one in self.state.evaluations), default=-1.0)
         self.state.evaluations.append((self.state.rollouts, found))
         log.evaluation(self.state)

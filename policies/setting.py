@@ -11,6 +11,7 @@ from robo_reward.shaped_env import SHAPED
 
 from .algorithms import Algorithm
 from .evaluation import Success
+from .judging import check_fit
 from .playing import Player
 from .refine import SPARSE, TRUTH
 from .scoring import FindReferences, Judged, Plain, Scorer
@@ -44,7 +45,7 @@ class Setting:
         self.bed = find_bed(command.env, robot=command.robot, variety=command.variety)
         self.stored = load_policy(command.policy)
         self.replan = command.replan_steps or self.stored.about.replan_steps
-        check_policy_fits(self.stored.about, self.bed, command.policy)
+        check_fit(self.stored, self.bed)
         if self.replan > self.stored.policy.chunk:
             raise InputError(
                 f"--replan-steps {self.replan}: this policy predicts {self.stored.policy.chunk} "
@@ -144,28 +145,6 @@ class Setting:
         self.model = load(Path(reward))
         check_model_fits(self.model, self.bed, reward)
         return Judged(self.model, _references(self.command))
-
-
-def check_policy_fits(about: About, bed: "Bed", place: Path) -> None:
-    """Check that a policy is of this robot.
-
-    Raises:
-        InputError: If it looks at other cameras, or its states or actions are others.
-    """
-    missing = sorted(set(about.images) - set(bed.views))
-    if missing:
-        raise InputError(
-            f"{place} looks at {', '.join(missing)}; {bed.task} has {', '.join(bed.views)}"
-        )
-    for what, mine, its in (
-        ("states", about.state_names, bed.state_names),
-        ("actions", about.action_names, bed.action_names),
-    ):
-        if tuple(mine) != tuple(its):
-            raise InputError(
-                f"{place} knows {what} ({', '.join(mine)}); {bed.task} with {bed.robot} has "
-                f"({', '.join(its)}): choose its --robot, or clone a policy of this one"
-            )
 
 
 def check_model_fits(model: "Model", bed: "Bed", place: str) -> None:

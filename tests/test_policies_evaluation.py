@@ -40,9 +40,8 @@ def test_lost_episodes_are_told_and_not_counted() -> None:
 def test_an_evaluation_repeats_itself() -> None:
     policy, _ = small_policy()
     with played_in(count=3) as player:
-        one, trials = evaluate(policy, player, [5, 6, 7])
-        two, again = evaluate(policy, player, [5, 6, 7])
-    assert one == two or (math.isnan(one.steps) and one.successes == two.successes == 0)
+        trials = evaluate(policy, player, [5, 6, 7])
+        again = evaluate(policy, player, [5, 6, 7])
     assert [trial.start.seed for trial in trials] == [5, 6, 7]
     for first, second in zip(trials, again, strict=True):
         assert np.array_equal(first.chunks, second.chunks)

@@ -35,6 +35,8 @@ ABOUT = About(
 class Counter(gym.Env[Any, Any]):
     """Ends after 3 + seed % 4 steps, in success if the seed is even; shows when it drew last."""
 
+    metadata = {"render_fps": 20}  # noqa: RUF012 (Gymnasium's)
+
     def __init__(self, *, image_size: int, render_every: int, terminate_on_success: bool) -> None:
         assert terminate_on_success
         assert image_size == 8
@@ -142,7 +144,10 @@ class Deadly(CountingPolicy):
 
 def test_a_simulator_that_is_lost_stops_the_judging() -> None:
     made = replace(stored(), policy=Deadly())  # type: ignore[arg-type]
-    with pytest.raises(WorkerError, match="; repeat the command"):
+    with pytest.raises(
+        WorkerError,
+        match="were lost with the processes",
+    ):
         list(play(made, bed(), [20, 21], 1))
     assert not multiprocessing.active_children()
 
