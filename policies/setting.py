@@ -1,12 +1,12 @@
 """What a refinement run plays with: the policy, its environments, and who says how far it got."""
 
+from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from robo_reward.errors import InputError
-from robo_reward.protocols import References
 from robo_reward.shaped_env import SHAPED
 
 from .algorithms import Algorithm
@@ -144,7 +144,12 @@ class Setting:
 
         self.model = load(Path(reward))
         check_model_fits(self.model, self.bed, reward)
-        return Judged(self.model, _references(self.command))
+        return Judged(self.model, _references(self.command, instructions(self.bed)))
+
+
+def instructions(bed: "Bed") -> list[str]:
+    """Return what may be asked for, in the words in which it is."""
+    return [bed.rules.wordings(goal)[0] for goal in bed.rules.goals]
 
 
 def check_model_fits(model: "Model", bed: "Bed", place: str) -> None:
@@ -163,7 +168,7 @@ def check_model_fits(model: "Model", bed: "Bed", place: str) -> None:
             f"--reward {place} was trained on {', '.join(views)}; {bed.task} shows "
             f"{', '.join(bed.views)}: train one on its episodes (robo-reward train or adapt)"
         )
-    told = [bed.rules.wordings(goal)[0] for goal in bed.rules.goals]
+    told = instructions(bed)
     if known is not None and not set(told) & set(known):
         raise InputError(
             f"--reward {place} was trained on {len(known)} instructions, and {told[0]!r} is none "
@@ -171,8 +176,8 @@ def check_model_fits(model: "Model", bed: "Bed", place: str) -> None:
         )
 
 
-def _references(command: "Refine") -> FindReferences:
-    """Return what finds the references of an instruction.
+def _references(command: "Refine", instructions: Sequence[str]) -> FindReferences:
+    """Return what finds the references of each of these instructions.
 
     Raises:
         InputError: If none are given, or they cannot be read.
@@ -191,14 +196,11 @@ def _references(command: "Refine") -> FindReferences:
         return lambda _: given
     dataset = open_dataset(command.references)
     finder = ReferenceFinder(dataset, AUTO)
-
-    @cache
-    def find(instruction: str) -> References:
-        shown = finder.success(instruction, other_than=-1)
-        if shown is None:
-            raise InputError(
-                f"--references {place} has no success under {instruction!r}; collect or record one"
-            )
-        return finder.ends(shown)
-
-    return find
+    shown = {text: finder.success(text, other_than=-1) for text in instructions}
+    unknown = [text for text, number in shown.items() if number is None]
+    if unknown:
+        raise InputError(
+            f"--references {place} has no success under {unknown[0]!r}; collect or record one"
+        )
+    known = {text: number for text, number in shown.items() if number is not None}
+    return lambda instruction: finder.ends(known[instruction])

@@ -1,0 +1,122 @@
+"""What a run plays with: a reward model of this task and cameras, references, a fit policy."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from policy_fixtures import TASK, stored_policy
+
+from policies.config import LearnerConfig, StartConfig
+from policies.refine import Refine
+from policies.refining import Refinement
+from policies.scoring import Judged
+from robo_reward.checkpoint import ModelConfig, build, save
+from robo_reward.config import CompactConfig
+from robo_reward.errors import DatasetError, InputError
+from robo_reward.model import ModelSettings
+from sim.beds import find_bed
+
+VIEWS = ("front", "side", "wrist")
+
+
+@pytest.fixture(scope="module")
+def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return stored_policy(tmp_path_factory.mktemp("policy"), ("front",))
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("pictures")
+    for role in ("start", "goal"):
+        (place / role).mkdir()
+        for number, view in enumerate(VIEWS):
+            image = np.full((16, 16, 3), 40 * number, np.uint8)
+            cv2.imwrite(str(place / role / f"{view}.png"), image)
+    return place
+
+
+def model(place: Path, **training: Any) -> str:
+    shape = CompactConfig(image_size=16, width=20, depth=1, heads=2, channels=4)
+    settings = ModelSettings(image_size=16, query_period_s=0.2)
+    save(place, build(shape), ModelConfig(backbone=shape, settings=settings, training=training))
+    return str(place)
+
+
+def words() -> list[str]:
+    rules = find_bed(TASK).rules
+    return [rules.wordings(goal)[0] for goal in rules.goals]
+
+
+def command(policy: Path, out: Path, **how: Any) -> Refine:
+    settings: dict[str, Any] = {
+        "policy": policy,
+        "env": TASK,
+        "out": out,
+        "rollouts": 4,
+        "max_steps": 12,
+        "envs": 2,
+        "workers": 0,
+        "evaluate": 1,
+        "starts": StartConfig(rollouts=4, group=1),
+        "learner": LearnerConfig(minibatch=32, epochs=1),
+    }
+    return Refine(**settings | how)
+
+
+def test_a_reward_model_judges_the_rollouts(policy: Path, pictures: Path, tmp_path: Path) -> None:
+    reward = model(tmp_path / "model", instructions=words(), views=list(VIEWS))
+    run = command(policy, tmp_path / "run", reward=reward, references=str(pictures))
+    run.run()
+    lines = [json.loads(text) for text in (tmp_path / "run/refine.jsonl").read_text().splitlines()]
+    (update,) = [line for line in lines if "potential_end" in line]
+    assert 0.0 < update["potential_end"] < 1.0
+    assert update["seconds_reward"] > 0.0
+    about = json.loads((tmp_path / "run/policy/policy.json").read_text())["about"]
+    assert about["training"]["refined"]["reward_fingerprint"]
+
+
+def test_images_are_as_large_as_anybody_needs(policy: Path, pictures: Path, tmp_path: Path) -> None:
+    blind = stored_policy(tmp_path / "blind")
+    reward = model(tmp_path / "model", instructions=words())
+    asked = {"reward": reward, "references": str(pictures)}
+    with Refinement(command(blind, tmp_path / "run", **asked)) as run:
+        assert run.setting.image_size == 16
+        assert isinstance(run.setting.scorer, Judged)
+    with Refinement(command(blind, tmp_path / "run", reward="truth")) as run:
+        assert run.setting.image_size == 0
+
+
+@pytest.mark.parametrize(
+    ("training", "message"),
+    [
+        ({"instructions": ["fold the towel"]}, "trained on 1 instructions, and 'press the red"),
+        ({"views": ["top"]}, "was trained on top; press_button shows front, side, wrist"),
+    ],
+)
+def test_a_model_of_something_else_is_refused(
+    policy: Path, pictures: Path, tmp_path: Path, training: dict[str, Any], message: str
+) -> None:
+    reward = model(tmp_path / "model", **training)
+    with pytest.raises(InputError, match=message):
+        command(policy, tmp_path / "run", reward=reward, references=str(pictures)).run()
+
+
+def test_references_must_be_given_and_there(policy: Path, tmp_path: Path) -> None:
+    reward = model(tmp_path / "model", instructions=words())
+    with pytest.raises(InputError, match="a reward model is shown start and goal"):
+        command(policy, tmp_path / "run", reward=reward).run()
+    with pytest.raises(DatasetError, match="no-such-place"):
+        command(policy, tmp_path / "run", reward=reward, references="no-such-place").run()
+
+
+def test_a_dataset_without_a_success_of_the_instruction_is_no_reference(
+    policy: Path, tiny_dataset: Path, tmp_path: Path
+) -> None:
+    reward = model(tmp_path / "model", instructions=words())
+    asked = command(policy, tmp_path / "run", reward=reward, references=str(tiny_dataset))
+    with pytest.raises(InputError, match="has no success under 'press the red button'"):
+        asked.run()
+    assert not (tmp_path / "run").exists()
