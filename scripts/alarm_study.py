@@ -1,7 +1,7 @@
 r"""Do the monitors notice a reward model that pays for a picture? Runs with and without it.
 
 The hacked potential is the simulator's truth, or how high the hand is if that is more: a policy
-that raises its empty hand above where any demonstration was pleases it. Short runs from one start, alarms counted:
+that raises its empty hand above where any demonstration was pleases it. Short runs from one start:
     python scripts/alarm_study.py --policy outputs/study/open_drawer/start --out outputs/alarms
 """
 
