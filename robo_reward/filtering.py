@@ -46,7 +46,7 @@ def _between(values: Floats) -> Floats:
 def _usual() -> Floats:
     """Return how likely each change of Φ is beside none, (51, 51)."""
     change = GRID[None, :] - GRID[:, None]
-    usual = np.where(change > 0, RISE, FALL) * np.exp(-np.abs(change) / REACH)
+    usual: Floats = np.where(change > 0, RISE, FALL) * np.exp(-np.abs(change) / REACH)
     np.fill_diagonal(usual, 1.0)
     return usual
 
@@ -73,8 +73,8 @@ def anchor_density(start: Floats, goal: Floats) -> tuple[Floats, float] | None:
     densities, nothing = [], []
     for bins, way in ((start, 1), (goal[::-1], -1)):  # the goal's anchor is the start's mirrored
         if not np.isnan(bins).any():
-            density = bins[_ZERO:] @ _FINER
-            densities.append((density / max(density.sum(), 1e-30))[::way])
+            density = bins[_ZERO:] @ _FINER + 1e-30
+            densities.append((density / density.sum())[::way])
             nothing.append(2.0 * bins[:_ZERO].sum())
     if not densities:
         return None
@@ -112,8 +112,9 @@ def filter_step(previous: Floats | None, hops: Floats) -> Floats:
     expected = (1.0 - LEAK * moved) * expected + LEAK * moved / BINS
     expected = (1.0 - nothing) * expected + nothing * previous
     likelihood = density / density.max() + FLOOR
-    after: Floats = expected * likelihood ** (POWER * moved * (1.0 - nothing))
-    return after / after.sum()
+    weighed = expected * likelihood ** (POWER * moved * (1.0 - nothing))
+    after: Floats = weighed / weighed.sum()
+    return after
 
 
 def median(states: Floats) -> float:
