@@ -112,6 +112,7 @@ class Adapt:
             validation=self.validation,
             query_period=config.settings.query_period_s,
             view_disagreement=config.settings.view_disagreement,
+            fusion=config.settings.tracker.fusion,
             evaluate_every=self.steps,
             cache=self.cache,
             cache_gb=self.cache_gb,

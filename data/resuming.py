@@ -132,6 +132,7 @@ def identity(command: "Train", dataset: "EpisodeDataset") -> dict[str, Any]:
         "query_period": command.query_period,
         "budget": command.budget,
         "unannotated": command.unannotated,
+        "fusion": command.fusion,
         "weights": list(command.weights),
         "start": command.start and read_config(resolve(command.start))["weights_sha256"],
         "sampling": asdict(command.sampling),
@@ -155,6 +156,7 @@ def check_same_run(out: Path, mine: dict[str, Any]) -> None:
         return
     stored = read_config(out / "last")["training"]
     stored["sampling"] = OLDER | stored.get("sampling", {})
+    stored.setdefault("fusion", "weighted")
     told = json.loads(json.dumps(mine))
     other = [name for name, value in told.items() if stored.get(name) != value]
     if other:

@@ -11,6 +11,7 @@ from robo_reward.config import CompactConfig, HfConfig, TrainingConfig, at_least
 from robo_reward.errors import InputError
 from robo_reward.plan import SamplingConfig
 from robo_reward.targets import Budget
+from robo_reward.tracker import Fusion
 
 type Unannotated = Literal["segments", "time"]
 
@@ -45,6 +46,9 @@ class Train:
     view_disagreement: bool = False
     """Let confidence look at how far progress moves when a view is left out: judging then takes
     a pass more for each view."""
+    fusion: Fusion = "filter"
+    """How progress is made of the three hops: by a filter over their distributions, or by weights
+    that fall as start and goal disagree."""
     budget: Budget = "stepwise"
     """How annotated subtasks share the whole: equally, or by their length within bounds."""
     unannotated: Unannotated = "segments"

@@ -76,6 +76,7 @@ class TrainingRun:
             belief=command.shape.belief,
             query_period_s=command.query_period,
             view_disagreement=command.view_disagreement,
+            tracker=TrackerSettings(fusion=command.fusion),
         )
         self._filled = False
         self._check_learnable()

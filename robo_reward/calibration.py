@@ -27,7 +27,8 @@ COVERED = 0.9
 """Share of episodes, and of the queries of each, in which the lower bound is to hold."""
 FEATURES = 5
 """Numbers that confidence is made of: w, |Φ_F − Φ_B| and three spreads; one more, how far Φ moves
-when a view is left out, where the model tries that.
+when a view is left out, where the model tries that. In place of w the filter gives its own
+probability that Φ is within `CLOSE`.
 
 Without one absolute anchor the other's spread stands in; without both NaN, which reads as 0.
 """

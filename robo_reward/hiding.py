@@ -18,7 +18,7 @@ def hide(plan: Plan, share: float, rng: np.random.Generator) -> None:
     Without *after* no hop can be told and the task is not seen to be done; without *before* the
     hop between the two cannot be told, and all else is as it was. A hop that cannot be told is
     taught to be even over [−1, 1]: it then moves nothing, and the anchors disagree as much as they
-    can, so that fusion (`robo_reward.progress.fuse_step`) keeps what it had.
+    can, so that either fusion (`robo_reward.progress`, `robo_reward.filtering`) keeps what it had.
 
     Args:
         plan: Changed in place.

@@ -41,8 +41,8 @@ class Verdict:
     """Lower bound on the true progress, as `robo_reward.calibration.fit_margin` promises; NaN
     where validation was too small to tell."""
     success_prob: float
-    """Probability that the task is done: the lower of this query's and the last one's; NaN where
-    the model says nothing of it."""
+    """Probability that the task is done, and where Φ is filtered that it is .9 or more: the lower
+    of this query's and the last one's; NaN where the model says nothing of it."""
     match_prob: float
     """Probability that what happens pursues the instruction; NaN where the model says nothing."""
     success: bool

@@ -217,6 +217,7 @@ def _bytes(value: Any) -> int:
 
 def _readings(readout: Readout, queries: Sequence[Query]) -> list[Reading]:
     hops = readout.hops.double().cpu()
+    told = hops.softmax(-1).numpy()
     values, spreads = expectation(hops).numpy(), spread(hops).numpy()
     success = readout.success.double().sigmoid().cpu().numpy()
     match = readout.match.double().sigmoid().cpu().numpy()
@@ -227,6 +228,7 @@ def _readings(readout: Readout, queries: Sequence[Query]) -> list[Reading]:
     for i, query in enumerate(queries):
         start = 0.0 if query.start.tokens else math.nan
         goal = 0.0 if query.goal.tokens else math.nan
+        previous = 0.0 if query.past else math.nan
         readings.append(
             Reading(
                 hop_previous=float(values[i, 0]) if query.past else 0.0,
@@ -238,6 +240,7 @@ def _readings(readout: Readout, queries: Sequence[Query]) -> list[Reading]:
                 success=float(success[i]),
                 match=float(match[i]),
                 time_to_go=seconds[i],
+                hops=told[i] + np.array([[previous], [start], [goal]]),
             )
         )
     return readings

@@ -4,12 +4,16 @@ The memory of an episode, without the network: causal and deterministic.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .belief import UNSURE
-from .calibration import UNANCHORED_CAP, Calibration, unsure
+from .calibration import CLOSE, UNANCHORED_CAP, Calibration, unsure
+from .errors import InputError
+from .filtering import filter_step, mass, median
 from .progress import (
     ALPHA,
     Anchors,
@@ -21,6 +25,11 @@ from .progress import (
 )
 from .protocols import Verdict
 from .targets import apply_hop, hop
+
+type Fusion = Literal["weighted", "filter"]
+
+COMPLETE = 0.9
+"""Under the filter, success is as likely as its head says and as Φ is to be at least this."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,12 +52,18 @@ class Reading:
     """Seconds until success; NaN from a model that does not tell."""
     view_disagreement: float | None = None
     """How far Φ moves when a view is left out; None where that was not tried."""
+    hops: NDArray[np.float64] | None = field(default=None, compare=False, repr=False)
+    """(3, 51) distributions of the hops, NaN as `robo_reward.filtering.filter_step` says; None
+    from a model that says numbers alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrackerSettings:
     """How readings become verdicts; part of the checkpoint."""
 
+    fusion: Fusion = "weighted"
+    """How Φ is made of three hops: by consistency weights (`robo_reward.progress.fuse_step`), or by
+    a filter over their distributions (`robo_reward.filtering`)."""
     alpha: float = ALPHA
     """Sharpness of the consistency weight."""
     disagreement: Disagreement = "scaled"
@@ -62,6 +77,12 @@ class TrackerSettings:
     margin: float | None = None
     """How far below Φ the lower bound is, by what confidence lacks; None: it is NaN."""
 
+    def __post_init__(self) -> None:
+        """Refuse a fusion that there is not."""
+        known = get_args(Fusion.__value__)
+        if self.fusion not in known:
+            raise InputError(f"no fusion {self.fusion!r}; there are {', '.join(known)}")
+
 
 class Tracker:
     """Turns the readings of one episode, in order, into verdicts."""
@@ -69,6 +90,7 @@ class Tracker:
     def __init__(self, settings: TrackerSettings) -> None:
         self.settings = settings
         self._progress = math.nan
+        self._states: NDArray[np.float64] | None = None
         self._anchored = math.nan
         self._largest = math.nan
         self._incremental = 0.0
@@ -100,16 +122,14 @@ class Tracker:
         )
         if np.isnan([step, now.forward, now.backward]).all():
             return self._silent(reading)
-        self._progress, weight = fuse_step(
-            self._progress, now, alpha=settings.alpha, disagreement=settings.disagreement
-        )
+        self._progress, agreed = self._fused(reading, now)
         mean, gap = anchor_mean(now.forward, now.backward, now)
         if gap <= UNSURE:
             self._anchored = mean
             self._largest = float(np.fmax(self._largest, mean))
         if not math.isnan(step):
             self._incremental = float(apply_hop(self._incremental, step))
-        self.features = _features(reading, now, weight)
+        self.features = _features(reading, now, agreed)
         confidence = self._confidence(now)
         success, match = self._debounced(reading)
         return Verdict(
@@ -127,6 +147,22 @@ class Tracker:
             view_disagreement=_number(reading.view_disagreement),
         )
 
+    def _fused(self, reading: Reading, now: Anchors) -> tuple[float, float]:
+        """Return Φ, and the first number that confidence is made of."""
+        settings = self.settings
+        if settings.fusion == "weighted":
+            return fuse_step(
+                self._progress, now, alpha=settings.alpha, disagreement=settings.disagreement
+            )
+        if reading.hops is None:
+            raise InputError(
+                "this model says hops as numbers, and the filter needs distributions; give "
+                "TrackerSettings(fusion='weighted')"
+            )
+        self._states = filter_step(self._states, reading.hops)
+        phi = median(self._states)
+        return phi, mass(self._states, phi - CLOSE, phi + CLOSE)
+
     def _silent(self, reading: Reading) -> Verdict:
         """Return the verdict where no anchor was answered: nothing is known, and all is kept."""
         self.features = [math.nan] * 5
@@ -142,9 +178,12 @@ class Tracker:
 
     def _debounced(self, reading: Reading) -> tuple[float, float]:
         """Return success and match over this query and the last; NaN where either is unknown."""
-        success = float(np.minimum(self._success, reading.success))
+        done = reading.success
+        if self._states is not None:
+            done *= mass(self._states, COMPLETE, 1.0)
+        success = float(np.minimum(self._success, done))
         match = float(np.maximum(self._match, reading.match))
-        self._success, self._match = reading.success, reading.match
+        self._success, self._match = done, reading.match
         return success, match
 
     def _lower(self, confidence: float) -> float:
@@ -161,7 +200,7 @@ class Tracker:
         return confidence
 
 
-def _features(reading: Reading, now: Anchors, weight: float) -> list[float]:
+def _features(reading: Reading, now: Anchors, agreed: float) -> list[float]:
     """Return what confidence is made of; one anchor's spread stands for all that is missing.
 
     `fuse_step` does the same: a missing anchor must not read as one that agrees.
@@ -172,7 +211,7 @@ def _features(reading: Reading, now: Anchors, weight: float) -> list[float]:
     elif math.isnan(now.forward):
         gap = start = goal
     views = [] if reading.view_disagreement is None else [reading.view_disagreement]
-    return [weight, gap, reading.spread_previous, start, goal, *views]
+    return [agreed, gap, reading.spread_previous, start, goal, *views]
 
 
 def _number(value: float | None) -> float:

@@ -30,6 +30,7 @@ from robo_reward.console import RunLog
 from robo_reward.model import Labels, Model
 from robo_reward.progress import mean_fusion
 from robo_reward.protocols import References, Views
+from robo_reward.tracker import TrackerSettings
 
 type Floats = NDArray[np.float64]
 type Ints = NDArray[np.int64]
@@ -89,11 +90,17 @@ class MeanFused(Model):
 
 def refused(model: Model) -> dict[str, Model]:
     """Return a model with other ways to fuse its anchors."""
-    published = replace(model.settings.tracker, disagreement="published")
-    settings = replace(model.settings, tracker=published)
+    weighted = replace(model.settings.tracker, fusion="weighted")
+    published = replace(weighted, disagreement="published")
+
+    def fused(tracker: TrackerSettings) -> Model:
+        settings = replace(model.settings, tracker=tracker)
+        return Model(model.network, settings, fingerprint="")
+
     return {
         "mean of the three anchors": MeanFused(model.network, model.settings, fingerprint=""),
-        "published disagreement": Model(model.network, settings, fingerprint=""),
+        "consistency weights": fused(weighted),
+        "published disagreement": fused(published),
     }
 
 

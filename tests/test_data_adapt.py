@@ -66,6 +66,16 @@ def test_training_begins_with_the_weights_of_the_model(command: Adapt) -> None:
     assert told[1]["after"] == pytest.approx(told[1]["before"], abs=0.05)
 
 
+@pytest.mark.parametrize("fusion", ["filter", "weighted"])
+def test_an_adapted_model_fuses_as_its_start_did(command: Adapt, fusion: str) -> None:
+    (path,) = command.model.glob("best/config.json")
+    stored = json.loads(path.read_text())
+    assert stored["settings"]["tracker"]["fusion"] == "filter"
+    stored["settings"]["tracker"]["fusion"] = fusion
+    path.write_text(json.dumps(stored))
+    assert command.command().fusion == fusion
+
+
 def test_half_of_what_is_drawn_is_new_however_much_is_rehearsed(command: Adapt) -> None:
     assert command.command().weights == (0.5, 0.5)
     more = replace(command, rehearse=("a", "b", "c"), share=0.25)

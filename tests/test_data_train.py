@@ -67,6 +67,7 @@ def test_training_makes_a_model_that_loads_and_a_log(
     model = robo_reward.load(command.out)
     assert model.settings.image_size == 16
     assert model.settings.tracker.calibration is not None
+    assert model.settings.tracker.fusion == "filter"
 
 
 def test_a_resumed_run_equals_an_undisturbed_one_bit_for_bit(
@@ -179,6 +180,7 @@ def test_an_output_that_holds_something_is_refused(command: Train, tmp_path: Pat
         ({"seed": 1}, "has another seed"),
         ({"views": ("front",)}, "has another views"),
         ({"withhold": ("0:2:4",)}, "has another withhold"),
+        ({"fusion": "weighted"}, "has another fusion"),
         ({"training": TrainingConfig(steps=9)}, "is of a run with other settings"),
     ],
 )

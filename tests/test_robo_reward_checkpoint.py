@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,22 @@ def test_a_loaded_model_is_the_saved_one(place: Path) -> None:
         for model in (loaded, tiny.model(tracker=SETTINGS.tracker, query_period_s=0.3))
     ]
     assert tiny.furthest(*labels) == 0.0
+
+
+def test_a_checkpoint_that_names_no_fusion_is_weighted_and_one_that_names_it_keeps_it(
+    place: Path,
+) -> None:
+    change_config(place, lambda stored: stored["settings"]["tracker"].pop("fusion"))
+    assert load(place).settings == SETTINGS
+    assert SETTINGS.tracker.fusion == "weighted"
+    filtered = replace(SETTINGS, tracker=replace(SETTINGS.tracker, fusion="filter"))
+    save(place, tiny.network(), replace(CONFIGURED, settings=filtered))
+    assert load(place).settings == filtered
+
+
+def test_a_fusion_of_another_version_is_refused(place: Path) -> None:
+    change_config(place, lambda stored: stored["settings"]["tracker"].update(fusion="mean"))
+    refused(place, "no fusion 'mean'; there are weighted, filter")
 
 
 def test_the_fingerprint_names_weights_and_settings(place: Path, tmp_path: Path) -> None:

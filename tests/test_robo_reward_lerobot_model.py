@@ -223,6 +223,7 @@ def test_what_is_exported_labels_with_the_same_weights(tiny_dataset: Path, tmp_p
     made.export(tmp_path / "out")
     loaded = robo_reward.load(tmp_path / "out", device="cpu")
     assert loaded.settings.query_period_s == pytest.approx(BEFORE / 10.0)
+    assert loaded.settings.tracker.fusion == "filter"
     frames = [shown for _, shown in open_dataset(tiny_dataset).frames(0, views=VIEWS)]
     labels = loaded.label(frames, TASK, References(start=frames[0]), fps=10.0)
     assert np.allclose(labels.forward[numbers], rewards.numpy(), atol=1e-6)

@@ -17,6 +17,8 @@ from robo_reward.tracker import TrackerSettings
 TEXT = "open the drawer"
 CERTAIN = TrackerSettings(calibration=Calibration(bias=0.1, slopes=(1.0, -1.0, 0.5, 0.5, 0.5)))
 
+FUSIONS = [TrackerSettings(), TrackerSettings(fusion="filter")]
+
 
 @pytest.mark.parametrize("history", [0, 2])
 def test_the_model_keeps_the_promises_of_a_progress_model(history: int) -> None:
@@ -24,12 +26,15 @@ def test_the_model_keeps_the_promises_of_a_progress_model(history: int) -> None:
     check_progress_model(model, tiny.episode(6), tiny.references(), query_period_s=0.4)
 
 
+@pytest.mark.parametrize("fusion", FUSIONS)
 @pytest.mark.parametrize("history", [0, 2])
-def test_labels_never_depend_on_later_frames(history: int) -> None:
+def test_labels_never_depend_on_later_frames(history: int, fusion: TrackerSettings) -> None:
     frames = tiny.episode(150)  # queries every 2 frames: more than one pass
-    whole = tiny.model(history=history).label(frames, TEXT, tiny.references(), fps=5)
+    model = tiny.model(history=history, tracker=fusion)
+    whole = model.label(frames, TEXT, tiny.references(), fps=5)
     for count in (1, 2, 7, 128, 129, 149):
-        cut = tiny.model(history=history).label(frames[:count], TEXT, tiny.references(), fps=5)
+        again = tiny.model(history=history, tracker=fusion)
+        cut = again.label(frames[:count], TEXT, tiny.references(), fps=5)
         assert len(cut.progress) == count
         assert tiny.furthest(cut, whole, count) <= 1e-5
 
@@ -42,19 +47,21 @@ def test_other_later_frames_change_no_label() -> None:
     assert np.abs(second.forward[25:] - first.forward[25:]).max() > 1e-3
 
 
-def test_labels_are_the_verdicts_of_a_session() -> None:
-    frames, model = tiny.episode(24), tiny.model()
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_labels_are_the_verdicts_of_a_session(fusion: TrackerSettings) -> None:
+    frames, model = tiny.episode(24), tiny.model(tracker=fusion)
     labels = model.label(frames, TEXT, tiny.references(), fps=10)
-    session = tiny.model().begin(TEXT, tiny.references())
+    session = model.begin(TEXT, tiny.references())
     verdicts = [model.score(session, views, t / 10) for t, views in enumerate(frames)]
     for name in tiny.COLUMNS:
         told = [getattr(verdict, name) for verdict in verdicts]
         assert getattr(labels, name) == pytest.approx(told, abs=1e-5)
 
 
-def test_labels_in_bfloat16_do_not_depend_on_the_pass() -> None:
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_labels_in_bfloat16_do_not_depend_on_the_pass(fusion: TrackerSettings) -> None:
     frames = tiny.episode(70)
-    model = tiny.model()
+    model = tiny.model(tracker=fusion)
     model.network.bfloat16()
     whole = model.label(frames, TEXT, tiny.references(), fps=2.5)
     for count in (1, 65):

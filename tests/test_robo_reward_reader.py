@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import tiny
 import torch
@@ -32,8 +33,8 @@ def gap(one: Reading, two: Reading) -> float:
     gaps = []
     for name, value in vars(one).items():
         other = getattr(two, name)
-        if value is None:
-            assert other is None, name
+        if value is None or name == "hops":
+            assert (other is None) == (value is None), name
             continue
         assert math.isnan(value) == math.isnan(other), name
         gaps.append(0.0 if math.isnan(value) else abs(value - other))
@@ -125,6 +126,19 @@ def test_missing_references_are_nan_and_read_without_crash() -> None:
     half = made.read([ask(made, frame, goal=Seen())])[0]
     assert math.isfinite(half.hop_start)
     assert math.isnan(half.hop_goal)
+
+
+def test_the_distributions_of_the_hops_are_those_whose_means_are_told() -> None:
+    made = reader()
+    frame, later = tiny.episode(2)
+    first, second = made.read([ask(made, frame, goal=Seen()), ask(made, later, (frame,))])
+    assert first.hops is not None
+    assert second.hops is not None
+    assert np.isnan(first.hops).any(axis=1).tolist() == [True, False, True]
+    assert second.hops.sum(axis=1) == pytest.approx([1.0, 1.0, 1.0])
+    means = second.hops @ np.linspace(-1.0, 1.0, 51)
+    told = [second.hop_previous, second.hop_start, second.hop_goal]
+    assert means == pytest.approx(told, abs=1e-6)
 
 
 def test_the_first_query_has_moved_nothing() -> None:

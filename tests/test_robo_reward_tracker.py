@@ -3,10 +3,13 @@
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
-from robo_reward.calibration import NEVER, UNANCHORED_CAP, Calibration
-from robo_reward.tracker import Reading, Tracker, TrackerSettings
+from robo_reward.calibration import CLOSE, NEVER, UNANCHORED_CAP, Calibration
+from robo_reward.errors import InputError
+from robo_reward.filtering import BINS, filter_step, mass, median
+from robo_reward.tracker import COMPLETE, Reading, Tracker, TrackerSettings
 
 NOTHING = float("nan")
 READING = Reading(
@@ -183,3 +186,77 @@ def test_progress_that_is_stated_is_the_progress_with_or_without_anchors() -> No
             assert verdict.progress == pytest.approx(phi, nan_ok=True)
             assert verdict.incremental == pytest.approx(phi, nan_ok=True)
             assert verdict.valid != math.isnan(phi)
+
+
+def peaked(previous: float, start: float, goal: float) -> np.ndarray:
+    """Return sure distributions of three hops, (3, 51); NaN for one that is missing."""
+    hops = np.array([[previous], [start], [goal]])
+    return np.maximum(1.0 - np.abs(hops - np.linspace(-1.0, 1.0, BINS)) * 25, hops * 0.0)
+
+
+FILTERED = TrackerSettings(fusion="filter")
+TOLD = replace(READING, hops=peaked(0.0, 0.5, -0.5))
+
+
+def test_the_filter_s_median_is_the_progress_and_its_sureness_a_feature() -> None:
+    tracker = Tracker(FILTERED)
+    states = None
+    for previous, start in ((0.0, 0.5), (0.2, 0.6)):
+        hops = peaked(previous, start, start - 1.0)
+        verdict = tracker.update(replace(TOLD, hop_start=start, hop_goal=start - 1.0, hops=hops))
+        states = filter_step(states, hops)
+        phi = median(states)
+        assert verdict.progress == phi == pytest.approx(start, abs=0.02)
+        assert tracker.features[0] == mass(states, phi - CLOSE, phi + CLOSE) > 0.9
+    assert tracker.features[1:] == [0.0, 0.1, 0.2, 0.3]
+
+
+def test_under_the_filter_what_is_told_apart_from_progress_stays_as_it_is() -> None:
+    seen = [TOLD, replace(TOLD, hop_previous=0.5, hop_start=0.9, hop_goal=-0.3)]
+    one, other = Tracker(FILTERED), Tracker(TrackerSettings())
+    for reading in seen:
+        filtered, weighted = one.update(reading), other.update(reading)
+    for name in ("forward", "backward", "incremental", "match_prob", "valid"):
+        assert getattr(filtered, name) == getattr(weighted, name), name
+    assert one.belief == other.belief
+    assert filtered.progress != weighted.progress
+
+
+def test_progress_can_veto_a_success_and_never_declare_one() -> None:
+    done = replace(TOLD, hops=peaked(0.0, 1.0, 0.0), success=0.9)
+    tracker = Tracker(FILTERED)
+    states = filter_step(filter_step(None, done.hops), done.hops)
+    sure = mass(states, COMPLETE, 1.0)
+    got = [tracker.update(done).success_prob for _ in range(2)][-1]
+    assert got == pytest.approx(0.9 * sure, abs=1e-3)
+    assert 0.89 < got < 0.9
+    vetoed = Tracker(FILTERED)
+    assert max(vetoed.update(replace(TOLD, success=1.0)).success_prob for _ in range(3)) < 1e-3
+    silent = Tracker(FILTERED)
+    assert max(silent.update(replace(done, success=0.0)).success_prob for _ in range(3)) == 0.0
+    weighted = Tracker(TrackerSettings())
+    assert [weighted.update(replace(TOLD, success=1.0)).success_prob for _ in range(2)][-1] == 1.0
+
+
+def test_the_filter_goes_on_without_anchors_and_says_that_they_are_missing() -> None:
+    lost = {"hop_start": NOTHING, "hop_goal": NOTHING}
+    lost |= {"spread_start": NOTHING, "spread_goal": NOTHING}
+    sure = Calibration(bias=9.0, slopes=(0.0,) * 5)
+    tracker = Tracker(replace(FILTERED, calibration=sure))
+    for _ in range(2):
+        hops = peaked(0.48, NOTHING, NOTHING)
+        verdict = tracker.update(replace(TOLD, **lost, hop_previous=0.48, hops=hops))
+    assert verdict.progress == pytest.approx(0.48, abs=0.01)
+    assert math.isnan(verdict.forward)
+    assert math.isnan(verdict.backward)
+    assert verdict.confidence == UNANCHORED_CAP
+
+
+def test_numbers_without_distributions_are_refused_by_the_filter() -> None:
+    with pytest.raises(InputError, match="needs distributions; give TrackerSettings"):
+        Tracker(FILTERED).update(READING)
+
+
+def test_an_unknown_fusion_is_refused() -> None:
+    with pytest.raises(InputError, match="no fusion 'mean'; there are weighted, filter"):
+        TrackerSettings(fusion="mean")  # type: ignore[arg-type]

@@ -21,6 +21,7 @@ from ..losses import loss_terms, total
 from ..model import ModelSettings
 from ..network import HOPS, Readout
 from ..protocols import References
+from ..tracker import TrackerSettings
 from ..training import augment
 from .configuration_multiview_progress import TIMES, MultiviewProgressConfig
 from .judging import judge
@@ -187,7 +188,11 @@ class MultiviewProgressRewardModel(PreTrainedRewardModel):
             if config.fps is None:
                 raise InputError("no frames per second are known; pass query_period_s")
             query_period_s = config.before / config.fps
-        settings = ModelSettings(image_size=config.shape.image_size, query_period_s=query_period_s)
+        settings = ModelSettings(
+            image_size=config.shape.image_size,
+            query_period_s=query_period_s,
+            tracker=TrackerSettings(fusion="filter"),
+        )
         training = {"trainer": "lerobot-train", "views": config.views, "fps": config.fps}
         written = ModelConfig(backbone=config.shape, settings=settings, training=training)
         return save(Path(out), self.network, written)
