@@ -15,7 +15,7 @@ from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import median
+from statistics import mean, median
 from typing import Any
 
 import tyro
@@ -171,7 +171,7 @@ def table(place: Path, runs: list[tuple[str, int]]) -> str:
         held = json.loads(told.read_text())["success_rate"] if told.is_file() else math.nan
         to_gain = reached(at, rates)
         rows[way].append(
-            {"at": to_gain, "start": rates[0], "end": rates[-1], "best": max(rates)}
+            {"at": to_gain, "mean": mean(rates[1:]), "end": rates[-1], "best": max(rates)}
             | {"held": held, "seconds": seconds, "alarms": names}
         )
         label = way if seed == 0 else None
@@ -179,15 +179,16 @@ def table(place: Path, runs: list[tuple[str, int]]) -> str:
     axes.set(xlabel="rollouts", ylabel="success (validation seeds)", ylim=(-0.02, 1.02))
     axes.legend(fontsize="small", frameon=False)
     figure.savefig(place / "curves.png", dpi=110)
-    head = (
-        f"| way | seeds | rollouts to +{100 * GAIN:.0f} points | last | best | held out | alarms |"
-    )
-    lines = [head, "|---|---|---|---|---|---|---|"]
+    gain = f"rollouts to +{100 * GAIN:.0f} points"
+    head = f"| way | seeds | {gain} | mean | last | best | held out | alarms |"
+    lines = [head, "|---|---|---|---|---|---|---|---|"]
     for way, found in rows.items():
         each = ", ".join("–" if math.isinf(r["at"]) else str(r["at"]) for r in found)
         middle = median(r["at"] for r in found)
         shown = "never" if math.isinf(middle) else f"{middle:.0f}"
-        rates = (" ".join(f"{r[name]:.2f}" for r in found) for name in ("end", "best", "held"))
+        rates = (
+            " ".join(f"{r[name]:.2f}" for r in found) for name in ("mean", "end", "best", "held")
+        )
         alarms = "; ".join(",".join(r["alarms"]) or "none" for r in found)
         lines.append(
             f"| {way} | {len(found)} | {shown} ({each}) | {' | '.join(rates)} | {alarms} |"
