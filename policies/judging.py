@@ -9,11 +9,11 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 
 from robo_reward.acting import Floats, Situation
-from robo_reward.errors import InputError
 from sim.beds import Bed
 from sim.vector import SimVectorEnv
 from sim.workforce import WorkerError
 
+from .fitting import check_fit
 from .storing import StoredPolicy
 
 LANES = 10
@@ -34,31 +34,6 @@ class Played:
     """Actions until it ended."""
     progress: float
     """The highest true progress."""
-
-
-def check_fit(stored: StoredPolicy, bed: Bed) -> None:
-    """Check that a policy can play a task.
-
-    Raises:
-        InputError: If it is of a robot with other numbers, another speed, or sees other cameras.
-    """
-    about = stored.about
-    for what, mine, theirs in (
-        ("state", about.state_names, bed.state_names),
-        ("actions", about.action_names, bed.action_names),
-        ("frames per second", about.fps, bed.fps),
-    ):
-        if mine != theirs:
-            raise InputError(
-                f"the policy knows other {what} ({mine}) than {bed.task} on {bed.robot} has "
-                f"({theirs}); play it on {about.robot or 'its own robot'}"
-            )
-    absent = [view for view in about.images if view not in bed.views]
-    if absent:
-        raise InputError(
-            f"the policy looks through {', '.join(absent)}, and {bed.task} has the cameras "
-            f"{', '.join(bed.views)}"
-        )
 
 
 def play(stored: StoredPolicy, bed: Bed, seeds: Sequence[int], workers: int) -> Iterator[Played]:

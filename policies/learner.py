@@ -22,8 +22,6 @@ from .credit import Credit, normalised
 from .objective import Minibatch, explained_variance, objective
 from .playing import Trial
 
-AT_ONCE = 256
-"""Decisions that are scored in one pass without a gradient."""
 VALUE = "value"
 """How the names of a critic's weights begin."""
 
@@ -96,7 +94,8 @@ class Learner:
         """
         self.policy, self.config, self.seed = policy.eval(), config, seed
         self.updates = 0
-        self.reference = deepcopy(policy).eval().requires_grad_(False)
+        shared = {id(p): p for p in policy.parameters() if not p.requires_grad}  # nobody moves them
+        self.reference = deepcopy(policy, shared).eval().requires_grad_(False)
         trained = [(n, p) for n, p in policy.named_parameters() if p.requires_grad]
         self._actor = [p for name, p in trained if not name.startswith(VALUE)]
         critic = [p for name, p in trained if name.startswith(VALUE)]
@@ -139,8 +138,9 @@ class Learner:
         self, policy: Policy, batch: Batch
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         found: list[list[NDArray[Any]]] = [[], []]
-        for begin in range(0, len(batch), AT_ONCE):
-            told = policy.score(*batch.rows(range(begin, min(begin + AT_ONCE, len(batch)))))
+        size = self.config.minibatch
+        for begin in range(0, len(batch), size):
+            told = policy.score(*batch.rows(range(begin, min(begin + size, len(batch)))))
             found[0].append(told[0].double().numpy(force=True))
             found[1].append(told[2].double().numpy(force=True))
         log_prob, value = (np.concatenate(part) for part in found)

@@ -250,7 +250,7 @@ class Refinement:
 
     def _save(self) -> None:
         self._store(self.command.out / "policy", self.state.evaluations[-1][1])
-        self.state.save(self.command, self.learner, self.starts)
+        self.state.save(self)
 
     def _store(self, place: Path, found: Success) -> None:
         about = self.setting.about(self.state, found)

@@ -9,12 +9,14 @@ from robo_reward.errors import InputError
 from robo_reward.protocols import References
 from robo_reward.shaped_env import SHAPED
 
+from .about import About
 from .algorithms import Algorithm
 from .evaluation import Success
+from .fitting import check_fit, remarks
 from .playing import Player
 from .refine import SPARSE, TRUTH
 from .scoring import FindReferences, Judged, Plain, Scorer
-from .storing import About, load_policy
+from .storing import load_policy
 
 if TYPE_CHECKING:
     from robo_reward.model import Model
@@ -44,7 +46,7 @@ class Setting:
         self.bed = find_bed(command.env, robot=command.robot, variety=command.variety)
         self.stored = load_policy(command.policy)
         self.replan = command.replan_steps or self.stored.about.replan_steps
-        check_policy_fits(self.stored.about, self.bed, command.policy)
+        check_fit(self.stored, self.bed)
         if self.replan > self.stored.policy.chunk:
             raise InputError(
                 f"--replan-steps {self.replan}: this policy predicts {self.stored.policy.chunk} "
@@ -73,7 +75,8 @@ class Setting:
         """Return what else a user should know, a line each."""
         told = {TRUTH: "the simulator's progress", SPARSE: "none: success alone is paid"}
         reward = self.command.reward
-        return [f"potential: {told.get(reward, f'{reward}, γ {self.command.gamma}')}"]
+        potential = f"potential: {told.get(reward, f'{reward}, γ {self.command.gamma}')}"
+        return [potential, *remarks(self.stored.about)]
 
     def about(self, state: "RunState", found: Success) -> About:
         """Return what is to be known of the policy as it is now."""
@@ -90,6 +93,15 @@ class Setting:
                 "success": found.rate,
             },
         }
+        if not about.named:
+            about = replace(
+                about,
+                fps=self.bed.fps,
+                state_names=self.bed.state_names,
+                action_names=self.bed.action_names,
+                named=True,
+                robot=self.bed.robot,
+            )
         return replace(about, replan_steps=self.replan, training=training)
 
     @property
@@ -144,28 +156,6 @@ class Setting:
         self.model = load(Path(reward))
         check_model_fits(self.model, self.bed, reward)
         return Judged(self.model, _references(self.command))
-
-
-def check_policy_fits(about: About, bed: "Bed", place: Path) -> None:
-    """Check that a policy is of this robot.
-
-    Raises:
-        InputError: If it looks at other cameras, or its states or actions are others.
-    """
-    missing = sorted(set(about.images) - set(bed.views))
-    if missing:
-        raise InputError(
-            f"{place} looks at {', '.join(missing)}; {bed.task} has {', '.join(bed.views)}"
-        )
-    for what, mine, its in (
-        ("states", about.state_names, bed.state_names),
-        ("actions", about.action_names, bed.action_names),
-    ):
-        if tuple(mine) != tuple(its):
-            raise InputError(
-                f"{place} knows {what} ({', '.join(mine)}); {bed.task} with {bed.robot} has "
-                f"({', '.join(its)}): choose its --robot, or clone a policy of this one"
-            )
 
 
 def check_model_fits(model: "Model", bed: "Bed", place: str) -> None:

@@ -151,7 +151,7 @@ def test_nothing_is_made_in_a_dry_run(
         ({"reward": "sparse"}, "phi-ppo learns from a potential and --reward is sparse"),
         ({"algorithm": "magic"}, "no algorithm is called 'magic'; there are phi-ppo"),
         ({"env": "nothing"}, "nothing"),
-        ({"robot": "so101"}, "knows states"),
+        ({"robot": "so101"}, "knows other state"),
         (
             {"algorithm": "grpo", "starts": StartConfig(rollouts=4, group=1)},
             "--starts.group must be at least 2",
