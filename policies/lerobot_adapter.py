@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from data.places import clear_up, replace_folder, written
-from robo_reward.acting import Floats, Situation, Trace
+from robo_reward.acting import Bools, Floats, Situation, Trace
 from robo_reward.errors import InputError, OutputError
 from robo_reward.images import resize
 
@@ -118,10 +118,12 @@ class LeRobotAdapter(nn.Module, ABC):
         """Return (log-density (B,), entropy (B,), value (B,)) of chunks that were sampled."""
 
     @abstractmethod
-    def loss(self, seen: Situation, actions: Tensor, rng: np.random.Generator) -> Tensor:
-        """Return (B,) how far the policy is from chunks (B, C, A) in the robot's units."""
+    def cloning_loss(
+        self, seen: Situation, actions: Floats, known: Bools, rng: np.random.Generator
+    ) -> Tensor:
+        """Return (B,) LeRobot's loss on chunks (B, C, A), of which ``known`` (B, C) count."""
 
-    def batch(self, seen: Situation, actions: Tensor | None = None) -> dict[str, Any]:
+    def batch(self, seen: Situation, actions: Floats | None = None) -> dict[str, Any]:
         """Return what LeRobot's processor makes of situations, and of chunks (B, C, A).
 
         Raises:
@@ -137,7 +139,7 @@ class LeRobotAdapter(nn.Module, ABC):
                 shown = torch.from_numpy(images).to(self.device)
                 told[key] = shown.permute(0, 3, 1, 2).to(torch.float32) / 255.0
         if actions is not None:
-            told["action"] = actions.to(self.device, torch.float32)
+            told["action"] = torch.from_numpy(np.array(actions, np.float32)).to(self.device)
         made = self.before(told).items()
         return {k: v.to(self.device) if isinstance(v, Tensor) else v for k, v in made}
 
