@@ -57,7 +57,8 @@ class Refinement:
             start=command.lam[0], end=command.lam[1], updates=max(1, self.rounds)
         )
         module = cast(nn.Module, self.setting.stored.policy)
-        self.learner = Learner(module, command.learner, seed=command.seed)
+        clones = self.algorithm.clones
+        self.learner = Learner(module, command.learner, seed=command.seed, clones=clones)
         grouped = self.algorithm.needs_groups
         self.starts = Starts(config=command.starts, size=command.starts.group if grouped else 1)
         self.state = RunState()
