@@ -119,8 +119,9 @@ def _ingredients(place: Path, bed: "Bed", size: int, seed: int) -> dict[str, Any
     from robo_reward.config import CompactConfig
     from robo_reward.model import ModelSettings
 
+    from .about import About
     from .compact import CompactPolicy, CompactPolicyConfig
-    from .storing import About, save_policy
+    from .storing import save_policy
 
     torch.manual_seed(seed)
     config = CompactPolicyConfig(

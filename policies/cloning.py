@@ -8,14 +8,13 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
-from robo_reward.acting import Floats, Situation
+from robo_reward.acting import Bools, Clonable, Floats, Situation
 from robo_reward.errors import CheckpointError, InputError
 from robo_reward.images import jitter
 from robo_reward.training import rate
@@ -30,17 +29,6 @@ from robo_reward.training_state import (
 )
 
 from .cloning_config import CloningConfig
-
-type Bools = NDArray[np.bool_]
-
-
-class Clonable(Protocol):
-    """What a policy needs beside those of `Policy` to be cloned."""
-
-    def cloning_loss(
-        self, seen: Situation, actions: Floats, known: Bools, rng: np.random.Generator
-    ) -> Tensor:
-        """Return (B,) losses on chunks (B, C, A), of which those ``known`` (B, C) count."""
 
 
 class Cloner:

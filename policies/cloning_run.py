@@ -20,11 +20,12 @@ from robo_reward.errors import OutputError
 from robo_reward.files import TEMPORARY
 from robo_reward.training_state import STATE
 
+from .about import About
 from .cloning import Cloner, check_identity
 from .compact import CompactPolicy, CompactPolicyConfig
 from .demonstrations import ACTION, Choice, Demonstrations, Ints
 from .demonstrations import STATE as FELT
-from .storing import CONFIG, FIGURES, About, read_policy, remove_policy, save_policy
+from .storing import CONFIG, FIGURES, read_policy, remove_policy, save_policy
 from .weighing import row_weights
 
 if TYPE_CHECKING:

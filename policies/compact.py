@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from robo_reward.acting import Floats, Situation, Trace
+from robo_reward.acting import Bools, Floats, Situation, Trace
 from robo_reward.config import at_least
 from robo_reward.errors import InputError
 from robo_reward.images import resize
@@ -25,7 +25,6 @@ from robo_reward.text import ByteText
 from .flow import Trace as FlowTrace
 from .flow import Velocity, carry, coloured, flow_loss, rotated, sample, score
 
-type Bools = NDArray[np.bool_]
 type Moments = tuple[NDArray[np.float64], NDArray[np.float64]]
 """Mean and standard deviation (n,)."""
 

@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 from data.episodes import Episode
 from data.lerobot_dataset import LeRobotEpisodes
 from data.mixture import Mixture
-from robo_reward.acting import Floats
+from robo_reward.acting import Bools, Floats
 from robo_reward.errors import DatasetError, InputError
 from robo_reward.lerobot_rows import read_json
 
 type Ints = NDArray[np.int64]
-type Bools = NDArray[np.bool_]
 
 type Moments = tuple[NDArray[np.float64], NDArray[np.float64]]
 """Mean and standard deviation (n,)."""

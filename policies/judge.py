@@ -24,9 +24,11 @@ class JudgePolicy:
     """
 
     policy: Path
-    """Directory of the policy."""
+    """Directory of the policy, ours or LeRobot's, or a hub id."""
     env: str = ""
     """What to play: a task of ``robo-reward collect``; if not given, the one it was taught."""
+    robot: str = ""
+    """Robot, of those that play the task; if not given, the policy's own."""
     out: Path | None = None
     """Directory for eval.json; if not given, that of the policy."""
     variety: tuple[str, ...] | None = None
@@ -61,10 +63,11 @@ class JudgePolicy:
         from sim.render import require_backend
         from sim.seeds import seeds
 
-        from .judging import check_fit, play, summary
+        from .fitting import check_fit, remarks
+        from .judging import play, summary
         from .storing import FIGURES
 
-        path = (self.out or self.policy) / FIGURES
+        path = self._place() / FIGURES
         if path.exists() and not self.overwrite:
             raise OutputError(f"{path} exists: --overwrite replaces it; or choose another --out")
         stored = self._stored()
@@ -72,12 +75,15 @@ class JudgePolicy:
         if not task:
             raise InputError(f"{self.policy} does not say what it was taught; say it with --env")
         own = not task.startswith("metaworld/")
-        bed = find_bed(task, robot=stored.about.robot if own else "", variety=self.variety)
+        robot = self.robot or (stored.about.robot if own else "")
+        bed = find_bed(task, robot=robot, variety=self.variety)
         check_fit(stored, bed)
         chosen = seeds("held-out", self.episodes, start=self.seed)
         print(
             f"{task} on {bed.robot}, seeds {chosen[0]} to {chosen[-1]}, "
-            f"{stored.about.replan_steps} of {stored.policy.chunk} actions of each chunk"
+            f"{stored.about.replan_steps} of {stored.policy.chunk} actions of each chunk",
+            *remarks(stored.about),
+            sep="\n",
         )
         if self.dry_run:
             return
@@ -91,6 +97,13 @@ class JudgePolicy:
             write_atomically(path, json.dumps(finite(told), indent=1).encode())
         _print(told)
         print(f"figures: {path}")
+
+    def _place(self) -> Path:
+        if self.out is None and not self.policy.is_dir():
+            raise InputError(
+                f"{self.policy} is no directory here: say with --out where the figures go"
+            )
+        return self.out or self.policy
 
     def _stored(self) -> "StoredPolicy":
         from dataclasses import replace

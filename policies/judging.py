@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from robo_reward.errors import InputError
 from sim.beds import Bed
 from sim.chunks import ChunkedEnv
 from sim.workforce import WorkerError
 
 from .evaluation import evaluate, wilson
+from .fitting import check_fit
 from .playing import Bar, Player
 from .storing import StoredPolicy
 
@@ -36,31 +36,6 @@ class Played:
     """The highest true progress at a decision or at the end."""
 
 
-def check_fit(stored: StoredPolicy, bed: Bed) -> None:
-    """Check that a policy can play a task.
-
-    Raises:
-        InputError: If it is of a robot with other numbers, another speed, or sees other cameras.
-    """
-    about = stored.about
-    for what, mine, theirs in (
-        ("state", about.state_names, bed.state_names),
-        ("actions", about.action_names, bed.action_names),
-        ("frames per second", about.fps, bed.fps),
-    ):
-        if mine != theirs:
-            raise InputError(
-                f"the policy knows other {what} ({mine}) than {bed.task} on {bed.robot} has "
-                f"({theirs}); play it on {about.robot or 'its own robot'}"
-            )
-    absent = [view for view in about.images if view not in bed.views]
-    if absent:
-        raise InputError(
-            f"the policy looks through {', '.join(absent)}, and {bed.task} has the cameras "
-            f"{', '.join(bed.views)}"
-        )
-
-
 def play(
     stored: StoredPolicy,
     bed: Bed,
@@ -75,9 +50,9 @@ def play(
         WorkerError: If a process that simulates is lost.
     """
     check_fit(stored, bed)
-    sizes = [max(size) for size in stored.about.images.values()]
-    drawn = {"image_size": max(sizes), "render_every": stored.about.replan_steps}
-    make = partial(bed.make, terminate_on_success=True, **drawn if sizes else {"pixels": False})
+    size = max((max(size) for size in stored.about.images.values()), default=0)
+    drawn = {"image_size": size, "render_every": stored.about.replan_steps}
+    make = partial(bed.make, terminate_on_success=True, **drawn if size else {"pixels": False})
     envs = ChunkedEnv(make, min(LANES, len(seeds)), workers=workers)
     try:
         player = Player(envs, replan=stored.about.replan_steps, gamma=1.0)

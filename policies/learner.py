@@ -6,24 +6,23 @@ Letters: M decisions of an update, N of one episode.
 import math
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
-from typing import Any, cast
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from robo_reward.acting import Policy, Situation, Trace
+from robo_reward.acting import Bools, Clonable, Floats, Policy, Situation, Trace
 from robo_reward.errors import InputError
 
 from .config import LearnerConfig
 from .credit import Credit, normalised
 from .objective import Minibatch, explained_variance, objective
 from .playing import Trial
+from .table import Table, finals, gathered
 
-AT_ONCE = 256
-"""Decisions that are scored in one pass without a gradient."""
 VALUE = "value"
 """How the names of a critic's weights begin."""
 
@@ -43,65 +42,52 @@ class Scores:
         return cls(log_prob=np.zeros(count), residual=np.zeros(count + 1))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Batch:
-    """M decisions, as one table."""
+class Shown(Protocol):
+    """Demonstrations to imitate along with reinforcement."""
 
-    seen: Situation
-    trace: Trace
-    chunks: NDArray[np.float32]
-    """(M, C, A)."""
-
-    def __len__(self) -> int:
-        """Return M."""
-        return len(self.seen)
-
-    def rows(self, chosen: Sequence[int]) -> tuple[Situation, Trace]:
-        """Return what was seen and drawn at some decisions."""
-        index = list(chosen)
-        return self.seen.rows(index), {name: part[index] for name, part in self.trace.items()}
-
-
-def gathered(trials: Sequence[Trial]) -> Batch:
-    """Return the decisions of trials, one after another."""
-    seen = [trial.situation() for trial in trials]
-    views = seen[0].views
-    return Batch(
-        seen=Situation(
-            views={name: np.concatenate([one.views[name] for one in seen]) for name in views},
-            state=np.concatenate([one.state for one in seen]),
-            instructions=[text for one in seen for text in one.instructions],
-        ),
-        trace={
-            name: np.concatenate([trial.trace[name] for trial in trials])
-            for name in trials[0].trace
-        },
-        chunks=np.concatenate([trial.chunks for trial in trials]),
-    )
+    def draw(self, rng: np.random.Generator, count: int) -> tuple[Situation, Floats, Bools]:
+        """Return B situations, the chunks (B, C, A) done there, and which of them are known."""
 
 
 class Learner:
     """Holds the policy that learns, the one that it began with, and the optimiser."""
 
-    def __init__(self, policy: nn.Module, config: LearnerConfig, *, seed: int) -> None:
+    def __init__(
+        self,
+        policy: nn.Module,
+        config: LearnerConfig,
+        *,
+        seed: int,
+        clones: bool = False,
+        shown: Shown | None = None,
+    ) -> None:
         """Learn from here on.
 
         Args:
             policy: A `Policy` that is a module; it is changed in place.
             config: How.
             seed: Of the order of decisions.
+            clones: Whether credit will be weights of cloning.
+            shown: What is imitated along with it; None: nothing.
 
         Raises:
-            InputError: If the policy has no critic whose weights begin with ``value``.
+            InputError: If the policy has no critic whose weights begin with ``value``, or is to
+                imitate and cannot.
         """
         self.policy, self.config, self.seed = policy.eval(), config, seed
-        self.updates = 0
-        self.reference = deepcopy(policy).eval().requires_grad_(False)
+        self.updates, self.shown = 0, shown
+        shared = {id(p): p for p in policy.parameters() if not p.requires_grad}  # nobody moves them
+        self.reference = deepcopy(policy, shared).eval().requires_grad_(False)
         trained = [(n, p) for n, p in policy.named_parameters() if p.requires_grad]
         self._actor = [p for name, p in trained if not name.startswith(VALUE)]
         critic = [p for name, p in trained if name.startswith(VALUE)]
         if not self._actor or not critic:
             raise InputError("this policy has nothing to train, or no critic called 'value'")
+        if (clones or shown is not None) and not hasattr(policy, "cloning_loss"):
+            raise InputError(
+                f"a {type(policy).__name__} cannot imitate: it has no cloning_loss; choose an "
+                "algorithm that does not clone, and no demonstrations"
+            )
         self.optimiser = torch.optim.Adam(
             [
                 {"params": self._actor, "lr": config.learning_rate},
@@ -116,31 +102,24 @@ class Learner:
 
     def score(self, trials: Sequence[Trial]) -> list[Scores]:
         """Return log-densities and residuals of trials under the present weights."""
-        batch = gathered(trials)
-        log_prob, value = self._scored(self._acts, batch)
+        table = gathered(trials)
+        log_prob, value = self._scored(self._acts, table.seen, table.trace)
+        edges = np.cumsum([len(trial) for trial in trials])
         # a value does not depend on what was drawn, so any trace will do for the last observation
-        final = [trial.final() for trial in trials]
-        last = Batch(
-            seen=Situation(
-                views={n: np.concatenate([f.views[n] for f in final]) for n in final[0].views},
-                state=np.concatenate([one.state for one in final]),
-                instructions=[one.instructions[0] for one in final],
-            ),
-            trace={n: np.stack([t.trace[n][-1] for t in trials]) for n in trials[0].trace},
-            chunks=np.stack([trial.chunks[-1] for trial in trials]),
-        )
-        _, ends = self._scored(self._acts, last)
-        edges = np.cumsum([len(trial) for trial in trials])[:-1]
-        parts = zip(np.split(log_prob, edges), np.split(value, edges), ends, strict=True)
+        _, ends = self._scored(self._acts, finals(trials), table.rows((edges - 1).tolist()).trace)
+        parts = zip(np.split(log_prob, edges[:-1]), np.split(value, edges[:-1]), ends, strict=True)
         return [Scores(log_prob=p, residual=np.append(v, end)) for p, v, end in parts]
 
     @torch.no_grad()
     def _scored(
-        self, policy: Policy, batch: Batch
+        self, policy: Policy, seen: Situation, trace: Trace
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         found: list[list[NDArray[Any]]] = [[], []]
-        for begin in range(0, len(batch), AT_ONCE):
-            told = policy.score(*batch.rows(range(begin, min(begin + AT_ONCE, len(batch)))))
+        size = self.config.minibatch
+        for begin in range(0, len(seen), size):
+            end = min(begin + size, len(seen))
+            some = {name: part[begin:end] for name, part in trace.items()}
+            told = policy.score(seen.rows(range(begin, end)), some)
             found[0].append(told[0].double().numpy(force=True))
             found[1].append(told[2].double().numpy(force=True))
         log_prob, value = (np.concatenate(part) for part in found)
@@ -159,20 +138,19 @@ class Learner:
         Raises:
             InputError: If a loss or a gradient is not finite: no step was taken with it.
         """
-        batch = gathered(trials)
-        previous = np.concatenate([one.log_prob for one in old])
-        before, _ = self._scored(cast(Policy, self.reference), batch)
+        table = gathered(trials)
+        before, _ = self._scored(cast(Policy, self.reference), table.seen, table.trace)
         fixed = _Fixed(
             advantage=normalised(given.advantage) if self.config.normalise else given.advantage,
             target=given.target,
-            old=previous,
+            weight=given.weight,
+            old=np.concatenate([one.log_prob for one in old]),
             reference=before,
-            numbers=int(np.prod(batch.chunks.shape[1:])),
+            numbers=int(np.prod(table.chunks.shape[1:])),
         )
         steps: list[dict[str, float]] = []
-        for number, chosen in enumerate(self._minibatches(len(batch))):
-            where = f"update {self.updates + 1}, step {number + 1}"
-            steps.append(self._step(batch, fixed, chosen, where))
+        for number, chosen in enumerate(self._minibatches(len(table))):
+            steps.append(self._step(table.rows(chosen), fixed, chosen, number))
             if self.config.stop_kl and steps[-1]["kl_old"] > self.config.stop_kl:
                 break
         self.updates += 1
@@ -192,11 +170,16 @@ class Learner:
                 yield sorted(part.tolist())
 
     def _step(
-        self, batch: Batch, fixed: "_Fixed", chosen: list[int], where: str
+        self, table: Table, fixed: "_Fixed", chosen: list[int], number: int
     ) -> dict[str, float]:
-        log_prob, entropy, value = self._acts.score(*batch.rows(chosen))
+        where = f"update {self.updates + 1}, step {number + 1}"
+        log_prob, entropy, value = self._acts.score(table.seen, table.trace)
         loss, told = objective(
-            fixed.minibatch(chosen, log_prob, entropy, value),
+            replace(
+                fixed.minibatch(chosen, log_prob, entropy, value),
+                imitation=self._imitation(table, fixed, chosen, number),
+                cloning=self._cloning(len(chosen), number),
+            ),
             self.config.objective,
             where=where,
         )
@@ -215,6 +198,24 @@ class Learner:
         self.optimiser.step()
         return told | {"gradient": norm}
 
+    def _imitation(
+        self, table: Table, fixed: "_Fixed", chosen: list[int], number: int
+    ) -> tuple[Tensor, Tensor] | None:
+        """Return losses (B,) of imitating what was carried out and their weights, if it is to."""
+        if fixed.weight is None:
+            return None
+        rng = np.random.default_rng([self.seed, self.updates, 2, number])
+        policy = cast(Clonable, self.policy)
+        losses = policy.cloning_loss(table.seen, table.chunks, table.done, rng)
+        return losses, torch.from_numpy(fixed.weight[chosen]).to(losses)
+
+    def _cloning(self, count: int, number: int) -> Tensor | None:
+        """Return losses (B,) of imitating as many demonstrations as decisions, if there are any."""
+        if self.shown is None:
+            return None
+        rng = np.random.default_rng([self.seed, self.updates, 3, number])
+        return cast(Clonable, self.policy).cloning_loss(*self.shown.draw(rng, count), rng)
+
 
 @dataclass(frozen=True, kw_only=True)
 class _Fixed:
@@ -222,6 +223,7 @@ class _Fixed:
 
     advantage: NDArray[np.float64]
     target: NDArray[np.float64] | None
+    weight: NDArray[np.float64] | None
     old: NDArray[np.float64]
     reference: NDArray[np.float64]
     numbers: int

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from robo_reward.acting import Floats, Situation, Trace
+from robo_reward.acting import Bools, Floats, Situation, Trace
 from robo_reward.errors import InputError
 
 from .flow import log_density
@@ -78,12 +78,16 @@ class ActAdapter(LeRobotAdapter):
         entropy = (wide + 0.5 * math.log(2.0 * math.pi * math.e)).sum().expand(len(seen))
         return said, entropy, self.value(features.detach()).squeeze(-1)
 
-    def loss(self, seen: Situation, actions: Tensor, rng: np.random.Generator) -> Tensor:
-        """Return (B,) the mean |error| of standardised chunks (B, C, A); nothing is drawn.
+    def cloning_loss(
+        self, seen: Situation, actions: Floats, known: Bools, rng: np.random.Generator
+    ) -> Tensor:
+        """Return (B,) the mean |error| of standardised chunks (B, C, A), where ``known`` (B, C).
 
         It is LeRobot's own loss with the latent that ACT acts with, and so without the divergence
-        of its VAE.
+        of its VAE; nothing is drawn. It moves the mean and not the spread.
         """
         batch = self.batch(seen, actions)
-        wanted: Tensor = batch["action"]
-        return (self._look(batch)[0] - wanted).abs().mean((1, 2))
+        off = (self._look(batch)[0] - batch["action"]).abs().mean(2)
+        counted = torch.from_numpy(known).to(off)
+        found: Tensor = (off * counted).sum(1) / counted.sum(1).clamp_min(1.0)
+        return found

@@ -11,18 +11,20 @@ Letters: B situations, C actions of A numbers, N numbers that a flow carries.
 import os
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from data.places import clear_up, replace_folder, written
-from robo_reward.acting import Floats, Situation, Trace
+from robo_reward.acting import Bools, Floats, Situation, Trace
 from robo_reward.errors import InputError, OutputError
+from robo_reward.images import resize
 
 HEADS = "robo_reward_heads.safetensors"
 """File beside LeRobot's own with the weights that only the adapter has."""
@@ -116,10 +118,12 @@ class LeRobotAdapter(nn.Module, ABC):
         """Return (log-density (B,), entropy (B,), value (B,)) of chunks that were sampled."""
 
     @abstractmethod
-    def loss(self, seen: Situation, actions: Tensor, rng: np.random.Generator) -> Tensor:
-        """Return (B,) how far the policy is from chunks (B, C, A) in the robot's units."""
+    def cloning_loss(
+        self, seen: Situation, actions: Floats, known: Bools, rng: np.random.Generator
+    ) -> Tensor:
+        """Return (B,) LeRobot's loss on chunks (B, C, A), of which ``known`` (B, C) count."""
 
-    def batch(self, seen: Situation, actions: Tensor | None = None) -> dict[str, Any]:
+    def batch(self, seen: Situation, actions: Floats | None = None) -> dict[str, Any]:
         """Return what LeRobot's processor makes of situations, and of chunks (B, C, A).
 
         Raises:
@@ -131,10 +135,11 @@ class LeRobotAdapter(nn.Module, ABC):
         told: dict[str, Any] = {"task": list(seen.instructions), _STATE: state}
         for name, key in self.cameras.items():
             if name in seen.views:
-                shown = torch.from_numpy(np.array(seen.views[name])).to(self.device)
+                images = self._in_size(name, np.array(seen.views[name]))
+                shown = torch.from_numpy(images).to(self.device)
                 told[key] = shown.permute(0, 3, 1, 2).to(torch.float32) / 255.0
         if actions is not None:
-            told["action"] = actions.to(self.device, torch.float32)
+            told["action"] = torch.from_numpy(np.array(actions, np.float32)).to(self.device)
         made = self.before(told).items()
         return {k: v.to(self.device) if isinstance(v, Tensor) else v for k, v in made}
 
@@ -147,45 +152,63 @@ class LeRobotAdapter(nn.Module, ABC):
             )
 
     def _check_views(self, seen: Situation) -> None:
-        """Refuse missing views and images of another size; overridden where they are fine."""
-        for name, key in self.cameras.items():
-            if name not in seen.views:
-                shown = ", ".join(seen.views) or "none"
-                raise InputError(
-                    f"this {self.config.type} policy cannot do without a view: {name} is missing "
-                    f"(shown: {shown}); show it, or load a policy that was trained without it"
-                )
-            wanted = self._size(key)
-            got = seen.views[name].shape[1:3]
-            if wanted != got:
-                raise InputError(
-                    f"this policy learnt from images of {wanted[0]}x{wanted[1]} in view {name}, "
-                    f"got {got[0]}x{got[1]}; set the camera to that size"
-                )
+        """Refuse missing views; overridden where they are fine."""
+        missing = [name for name in self.cameras if name not in seen.views]
+        if missing:
+            shown = ", ".join(seen.views) or "none"
+            raise InputError(
+                f"this {self.config.type} policy cannot do without a view: {missing[0]} is missing "
+                f"(shown: {shown}); show it, or load a policy that was trained without it"
+            )
 
-    def _size(self, incoming: str) -> tuple[int, int]:
-        """Return (H, W) of the images that a camera had in training."""
-        key = _renames(self.before).get(incoming, incoming)
-        height, width = self.config.image_features[key].shape[-2:]
-        return int(height), int(width)
+    def _in_size(self, name: str, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return the images (B, H, W, 3) of a view as the policy learnt from them.
+
+        Larger square ones are averaged; overridden where any will do.
+
+        Raises:
+            InputError: If they are of another shape, or smaller.
+        """
+        wanted, got = self.image_sizes()[name], images.shape[1:3]
+        if wanted[0] == wanted[1] < got[0] == got[1]:
+            return np.stack([resize(image, wanted[0]) for image in images])
+        if wanted != got:
+            raise InputError(
+                f"this policy learnt from images of {wanted[0]}x{wanted[1]} in view {name}, "
+                f"got {got[0]}x{got[1]}; set the camera to that size"
+            )
+        return images
+
+    def image_sizes(self) -> dict[str, tuple[int, int]]:
+        """Return view → (H, W) of the images that a camera had in training."""
+        renames = _renames(self.before)
+        shapes = {
+            name: self.config.image_features[renames.get(key, key)].shape[-2:]
+            for name, key in self.cameras.items()
+        }
+        return {name: (int(height), int(width)) for name, (height, width) in shapes.items()}
 
     def chunks(self, made: Tensor) -> Floats:
         """Return actions (B, C, A) in the robot's units of what the network made of them."""
         actions: Floats = self.after(made).float().numpy(force=True)
         return actions
 
-    def save(self, directory: str | Path) -> None:
+    def save(self, directory: str | Path, also: Callable[[Path], None] = lambda _: None) -> None:
         """Write all that is needed to load it again; a policy that is there is replaced.
 
         LeRobot's files keep their names and places, so its programs read the directory too; what
         they name (a tokenizer, another model) they look for where they did before. A writer that is
         killed leaves the old policy or the new one to the loader here.
 
+        Args:
+            directory: Where to.
+            also: Called with the new folder before it takes its place, to put more into it.
+
         Raises:
             OutputError: If something else is there, or it cannot be written.
         """
         place = Path(directory)
-        if place.exists() and not _is_policy(place) and (place.is_file() or any(place.iterdir())):
+        if place.exists() and not is_policy(place) and (place.is_file() or any(place.iterdir())):
             raise OutputError(
                 f"{place} is no LeRobot policy, so it is not replaced; choose another directory"
             )
@@ -195,6 +218,7 @@ class LeRobotAdapter(nn.Module, ABC):
             try:
                 new.mkdir(parents=True)
                 self._write(new)
+                also(new)
                 replace_folder(place, new)
             finally:
                 shutil.rmtree(new, ignore_errors=True)
@@ -220,7 +244,7 @@ class LeRobotAdapter(nn.Module, ABC):
         return {k: v.detach().cpu().contiguous() for k, v in told if not k.startswith("policy.")}
 
 
-def _is_policy(directory: Path) -> bool:
+def is_policy(directory: Path) -> bool:
     """Return whether a directory looks like a LeRobot policy."""
     return (directory / "config.json").is_file() and any(directory.glob("policy_*processor.json"))
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from robo_reward.acting import Floats, Situation, Trace
+from robo_reward.acting import Bools, Floats, Situation, Trace
 
 from .flow import Trace as FlowTrace
 from .flow import Velocity, carry, flow_loss, sample, score
@@ -81,11 +81,13 @@ class FlowAdapter(LeRobotAdapter):
         )
         return said, spread, self.value(features.detach()).squeeze(-1)
 
-    def loss(self, seen: Situation, actions: Tensor, rng: np.random.Generator) -> Tensor:
+    def cloning_loss(
+        self, seen: Situation, actions: Floats, known: Bools, rng: np.random.Generator
+    ) -> Tensor:
         """Return (B,) LeRobot's loss on chunks (B, C, A) at times drawn as in its training.
 
         Rows beyond the chunk repeat its last action, as at the end of an episode, and columns
-        beyond the action are 0; neither counts.
+        beyond the action are 0; neither counts, nor does what is not ``known`` (B, C).
         """
         batch = self.batch(seen, actions)
         wanted = batch["action"]
@@ -94,13 +96,14 @@ class FlowAdapter(LeRobotAdapter):
         wanted = nn.functional.pad(wanted, (0, self.grid[1] - self.action_dim)).flatten(1)
         noise = rng.standard_normal(tuple(wanted.shape), dtype=np.float32)
         tau = self.times(rng, len(seen)).astype(np.float32)
-        known = torch.zeros(wanted.shape[1], device=self.device)
+        counted = wanted.new_zeros(len(seen), *self.grid)
+        counted[:, : self.chunk, : self.action_dim] = torch.from_numpy(known).to(wanted)[..., None]
         return flow_loss(
             self.look(batch)[0],
             wanted,
             torch.from_numpy(noise).to(self.device),
             torch.from_numpy(tau).to(self.device),
-            known.index_fill(0, self.executed, 1.0),
+            counted.flatten(1),
         )
 
     def times(self, rng: np.random.Generator, count: int) -> np.ndarray[Any, Any]:

@@ -50,12 +50,12 @@ def load_lerobot_policy(
     """
     if noise is not None and not noise > 0:
         raise InputError(f"noise must be above 0, got {noise}: else nothing has a density")
-    place = _locate(str(source))
+    place = locate_policy(str(source))
     kind = _adapter_class(_read(place / "config.json"), str(source))
     _check_whole(place, str(source))
     where = device or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        with _quiet():
+        with _quiet(), _drawn_alike():
             parts = _parts(place, kind, where, str(source))
     except RoboRewardError:
         raise
@@ -69,7 +69,8 @@ def load_lerobot_policy(
         ) from error
     _check_statistics(parts, str(source))
     build = cast(Any, kind)
-    adapter: LeRobotAdapter = build(parts) if noise is None else build(parts, noise)
+    with _drawn_alike():
+        adapter: LeRobotAdapter = build(parts) if noise is None else build(parts, noise)
     _load_heads(adapter, place / HEADS, keep_noise=noise is not None)
     return adapter.to(where, torch.float32)
 
@@ -96,7 +97,12 @@ def _adapter_class(stored: dict[str, Any], source: str) -> type[LeRobotAdapter]:
     return found
 
 
-def _locate(source: str) -> Path:
+def locate_policy(source: str) -> Path:
+    """Return the directory of a LeRobot policy, which the hub may have by that id.
+
+    Raises:
+        InputError: If there is none.
+    """
     put_back(Path(source))
     place = locate(source)
     inside = place / "pretrained_model"
@@ -202,6 +208,14 @@ def _lerobot() -> str:
     from importlib.metadata import version
 
     return version("lerobot")
+
+
+@contextmanager
+def _drawn_alike() -> Iterator[None]:
+    """Draw weights that no file holds alike each time, and leave the generators as they were."""
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        torch.manual_seed(0)
+        yield
 
 
 @contextmanager

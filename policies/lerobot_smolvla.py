@@ -10,7 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from robo_reward.acting import Situation
@@ -57,12 +59,16 @@ class SmolVlaAdapter(FlowAdapter):
             )
 
     def _check_views(self, seen: Situation) -> None:
-        """Refuse to see nothing: a missing view has no tokens, and any size is made to fit."""
+        """Refuse to see nothing: a missing view has no tokens."""
         if not set(self.cameras) & set(seen.views):
             raise InputError(
                 f"a smolvla policy needs at least one of its views {', '.join(self.cameras)}, got "
                 f"{', '.join(seen.views) or 'none'}; name the cameras as it was trained"
             )
+
+    def _in_size(self, name: str, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return images as they are: LeRobot makes any size fit."""
+        return images
 
     def look(self, batch: dict[str, Any]) -> tuple[Velocity, Tensor]:
         """Return the flow's velocity where this is seen, and features (B, W)."""

@@ -51,6 +51,9 @@ class Minibatch:
     """(B,) what f should have been."""
     entropy: Tensor | None = None
     """(B,) entropy of the policy."""
+    imitation: tuple[Tensor, Tensor] | None = None
+    """(B,) losses of imitating the chunks that were played, and their weights (B,): they are
+    minimised in place of clipped gains."""
     cloning: Tensor | None = None
     """(any,) losses of imitating demonstrations."""
 
@@ -86,9 +89,9 @@ def kl_estimate(log_ratio: Tensor) -> Tensor:
     return torch.expm1((-log_ratio).clamp_max(FURTHEST)) + log_ratio
 
 
-def weighted_cloning_loss(losses: Tensor, weight: Tensor) -> Tensor:
-    """Return the mean over B of cloning losses times weights (`policies.credit.Credit.weight`)."""
-    return (losses * weight).mean()
+def weighted_cloning_loss(losses: Tensor, weight: Tensor, normaliser: float) -> Tensor:
+    """Return the sum over B of cloning losses times weights (`Credit.weight`), over a number."""
+    return (losses * weight).sum() / normaliser
 
 
 def objective(
@@ -111,7 +114,11 @@ def objective(
     one = unit(batch.numbers, config)
     moved = batch.log_prob - batch.old_log_prob
     count = len(moved) if normaliser is None else normaliser
-    terms = {"policy_loss": clipped_loss(moved / one, batch.advantage, config).sum() / count}
+    if batch.imitation is None:
+        gain = clipped_loss(moved / one, batch.advantage, config).sum() / count
+    else:
+        gain = weighted_cloning_loss(*batch.imitation, count)
+    terms = {"policy_loss": gain}
     weights = {"policy_loss": 1.0}
     if batch.value is not None and batch.target is not None:
         terms["value_loss"] = value_loss(batch.value, batch.target, config).sum() / count

@@ -21,7 +21,8 @@ class Refine:
     """
 
     policy: Path
-    """Directory of the policy to begin with, as ``robo-reward clone`` makes it."""
+    """Policy to begin with: a directory that ``robo-reward clone`` made, or a LeRobot ACT,
+    SmolVLA or MultiTaskDiT (flow matching), a directory or a hub id."""
     env: str
     """Simulated task: a name of ours, or metaworld/ and one of Meta-World's."""
     out: Path

@@ -57,7 +57,8 @@ class Refinement:
             start=command.lam[0], end=command.lam[1], updates=max(1, self.rounds)
         )
         module = cast(nn.Module, self.setting.stored.policy)
-        self.learner = Learner(module, command.learner, seed=command.seed)
+        clones = self.algorithm.clones
+        self.learner = Learner(module, command.learner, seed=command.seed, clones=clones)
         grouped = self.algorithm.needs_groups
         self.starts = Starts(config=command.starts, size=command.starts.group if grouped else 1)
         self.state = RunState()
@@ -250,7 +251,7 @@ class Refinement:
 
     def _save(self) -> None:
         self._store(self.command.out / "policy", self.state.evaluations[-1][1])
-        self.state.save(self.command, self.learner, self.starts)
+        self.state.save(self)
 
     def _store(self, place: Path, found: Success) -> None:
         about = self.setting.about(self.state, found)

@@ -1,25 +1,24 @@
 """What a refinement run needs to go on: complete, in one file, replaced in one step."""
 
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from robo_reward.errors import CheckpointError
 from robo_reward.files import finite, write_atomically
 
 from .evaluation import Success
-from .learner import Learner
 from .monitors import Observed
 from .potential_fit import PotentialFit
-from .starts import Reached, Starts
+from .starts import Reached
 
 if TYPE_CHECKING:
-    from .refine import Refine
     from .refining import Refinement
 
 STATE = "state.safetensors"
@@ -52,16 +51,17 @@ class RunState:
     observed: list[Observed] = field(default_factory=list)
     """Of every update: what monitors look at."""
 
-    def save(self, command: "Refine", learner: Learner, starts: Starts) -> None:
-        """Write all of it; what was there is replaced in one step.
+    def save(self, run: "Refinement") -> None:
+        """Write all of a run that is in this state; what was there is replaced in one step.
 
         Raises:
             OSError: If it cannot be written.
         """
         from safetensors.torch import save
 
+        command, learner, starts = run.command, run.learner, run.starts
         policy = learner.policy
-        tensors = {f"weight.{n}": t.contiguous() for n, t in policy.state_dict().items()}
+        tensors = {f"weight.{n}": t.contiguous() for n, t in _changing(policy).items()}
         for name, parameter in policy.named_parameters():
             for key, value in learner.optimiser.state.get(parameter, {}).items():
                 tensors[f"moment.{name}.{key}"] = value.contiguous()
@@ -69,7 +69,7 @@ class RunState:
             if reached.played is not None:
                 tensors[f"reached.{number}"] = torch.from_numpy(reached.played)
         told = {
-            "identity": identity(command),
+            "identity": identity(run),
             "updates": self.updates,
             "rollouts": self.rollouts,
             "learner_updates": learner.updates,
@@ -86,12 +86,16 @@ class RunState:
         write_atomically(command.out / STATE, content)
 
 
-def identity(command: "Refine") -> dict[str, Any]:
-    """Return the settings that a run and the one that resumes it must share."""
-    from .storing import read_policy
+def _changing(policy: nn.Module) -> dict[str, Tensor]:
+    """Return what of a policy may have changed since it was loaded: all but frozen weights."""
+    frozen = {name for name, weight in policy.named_parameters() if not weight.requires_grad}
+    return {name: value for name, value in policy.state_dict().items() if name not in frozen}
 
-    mine = {name: value for name, value in asdict(command).items() if name not in FREE}
-    mine["policy"] = read_policy(command.policy)["weights_sha256"]
+
+def identity(run: "Refinement") -> dict[str, Any]:
+    """Return what a run and the one that resumes it must share."""
+    mine = {name: value for name, value in asdict(run.command).items() if name not in FREE}
+    mine["policy"] = run.setting.stored.fingerprint
     told: dict[str, Any] = json.loads(json.dumps(mine, default=str))
     return told
 
@@ -104,8 +108,8 @@ def forget(out: Path) -> None:
     """
     (out / STATE).unlink(missing_ok=True)
     for name in ("policy", "best"):
-        for path in (out / name).glob("*"):
-            path.unlink()
+        if (out / name).exists():
+            shutil.rmtree(out / name)
     for name in ("refine.jsonl", "curve.png"):
         (out / name).unlink(missing_ok=True)
 
@@ -125,7 +129,7 @@ def begin_or_resume(run: "Refinement") -> None:
         with safe_open(path, framework="pt") as file:
             told = json.loads(file.metadata()["state"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        other = [n for n, v in identity(run.command).items() if told["identity"].get(n) != v]
+        other = [n for n, v in identity(run).items() if told["identity"].get(n) != v]
         if other:
             raise CheckpointError(
                 f"{run.command.out} holds a run with another {', '.join(other)}; repeat its "
@@ -141,7 +145,9 @@ def begin_or_resume(run: "Refinement") -> None:
 
 def _restore(run: "Refinement", told: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
     weights = {n.removeprefix("weight."): t for n, t in tensors.items() if n.startswith("weight.")}
-    run.learner.policy.load_state_dict(weights)
+    if weights.keys() != _changing(run.learner.policy).keys():
+        raise ValueError("its weights are those of another policy")
+    run.learner.policy.load_state_dict(weights, strict=False)
     for name, parameter in run.learner.policy.named_parameters():
         prefix = f"moment.{name}."
         found = {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}

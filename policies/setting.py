@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 from robo_reward.errors import InputError
 from robo_reward.shaped_env import SHAPED
 
+from .about import About
 from .algorithms import Algorithm
 from .evaluation import Success
-from .judging import check_fit
+from .fitting import check_fit, remarks
 from .playing import Player
 from .refine import SPARSE, TRUTH
 from .scoring import FindReferences, Judged, Plain, Scorer
-from .storing import About, load_policy
+from .storing import load_policy
 
 if TYPE_CHECKING:
     from robo_reward.model import Model
@@ -74,7 +75,8 @@ class Setting:
         """Return what else a user should know, a line each."""
         told = {TRUTH: "the simulator's progress", SPARSE: "none: success alone is paid"}
         reward = self.command.reward
-        return [f"potential: {told.get(reward, f'{reward}, γ {self.command.gamma}')}"]
+        potential = f"potential: {told.get(reward, f'{reward}, γ {self.command.gamma}')}"
+        return [potential, *remarks(self.stored.about)]
 
     def about(self, state: "RunState", found: Success) -> About:
         """Return what is to be known of the policy as it is now."""
@@ -91,6 +93,15 @@ class Setting:
                 "success": found.rate,
             },
         }
+        if not about.named:
+            about = replace(
+                about,
+                fps=self.bed.fps,
+                state_names=self.bed.state_names,
+                action_names=self.bed.action_names,
+                named=True,
+                robot=self.bed.robot,
+            )
         return replace(about, replan_steps=self.replan, training=training)
 
     @property

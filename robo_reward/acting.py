@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 type Floats = NDArray[np.float32]
+type Bools = NDArray[np.bool_]
 type Trace = Mapping[str, NDArray[Any]]
 """What a policy must remember of its sample to score it again: arrays (B, …) by name."""
 
@@ -76,4 +77,17 @@ class Policy(Protocol):
 
         The value is the residual f of a critic V = Φ + f. The log-density can be differentiated by
         all that is trained of the policy, the value by its own head; an entropy may be a constant.
+        """
+
+
+class Clonable(Protocol):
+    """What a policy may have beside `Policy`: then it can learn from what was done by others."""
+
+    def cloning_loss(
+        self, seen: Situation, actions: Floats, known: Bools, rng: np.random.Generator
+    ) -> "Tensor":
+        """Return (B,) how far the policy is from chunks (B, C, A) in the robot's units.
+
+        Only actions that are ``known`` (B, C) count; where none is, the loss is 0. All that is
+        drawn is drawn by ``rng``.
         """

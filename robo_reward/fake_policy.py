@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .acting import Floats, Situation, Trace
+from .acting import Bools, Floats, Situation, Trace
 
 
 class FakePolicy(nn.Module):
@@ -47,3 +47,12 @@ class FakePolicy(nn.Module):
         said = (-0.5 * z.square() - self.log_spread - half).sum(-1)
         entropy = (self.log_spread + half + 0.5).sum().expand(len(seen))
         return said, entropy, mean.new_zeros(len(seen))
+
+    def cloning_loss(
+        self, seen: Situation, actions: Floats, known: Bools, rng: np.random.Generator
+    ) -> Tensor:
+        """Return (B,) the mean square of what is off, where ``known`` (B, C)."""
+        mean = self._mean(seen).view(len(seen), self.chunk, self.action_dim)
+        off = (mean - torch.from_numpy(actions).to(mean)).square().mean(2)
+        counted = torch.from_numpy(known).to(off)
+        return (off * counted).sum(1) / counted.sum(1).clamp_min(1.0)

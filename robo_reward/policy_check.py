@@ -2,12 +2,12 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 
-from .acting import Policy, Situation, Trace
+from .acting import Clonable, Floats, Policy, Situation, Trace
 
 APART = (0.1, 0.6)
 """Spreads of log-ratios at which likelihoods are compared: of near policies, and of far ones."""
@@ -20,7 +20,9 @@ TRIES = 24
 def check_policy(
     policy: Policy, seen: Situation, *, tolerance: float = 1e-5, draws: int = 4096
 ) -> None:
-    """Check that a policy keeps the promises of `Policy`; its weights are left as they were.
+    """Check that a policy keeps the promises of `Policy`, and those of `Clonable` if it is one.
+
+    Its weights are left as they were.
 
     Args:
         policy: A module in evaluation mode, its random parts (dropout) off.
@@ -36,6 +38,8 @@ def check_policy(
         _check_actions(policy, seen, tolerance)
         _check_scores(policy, seen, tolerance)
     _check_gradient(policy, seen)
+    if hasattr(policy, "cloning_loss"):
+        _check_cloning(cast(Clonable, policy), seen, policy.act(seen))
     kept = {name: value.clone() for name, value in _weights(policy).items()}
     try:
         with torch.no_grad():
@@ -83,6 +87,22 @@ def _check_gradient(policy: Policy, seen: Situation) -> None:
     module.zero_grad()
     assert grads, "the log-density must be differentiable by the weights"
     assert all(bool(grad.isfinite().all()) for grad in grads), "gradients must be finite"
+
+
+def _check_cloning(policy: Clonable, seen: Situation, actions: Floats) -> None:
+    known = np.ones(actions.shape[:2], np.bool_)
+    known[0] = False
+
+    def told(seed: int) -> torch.Tensor:
+        return policy.cloning_loss(seen, actions + 1.0, known, np.random.default_rng(seed))
+
+    loss = told(0)
+    assert loss.shape == (len(seen),), f"cloning losses must be ({len(seen)},), got {loss.shape}"
+    assert bool(loss.isfinite().all()), "cloning losses must be finite"
+    assert torch.equal(told(0), loss), "one generator draws one cloning loss"
+    assert loss[0] == 0.0, "where no action is known there is no cloning loss"
+    assert bool((loss[1:] > 0.0).all()), "what is not what it does is a cloning loss"
+    assert loss.requires_grad, "cloning losses must be differentiable by the weights"
 
 
 def _check_ratios(

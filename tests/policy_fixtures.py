@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tiny_lerobot
 import torch
 
 from policies.compact import CompactPolicy, CompactPolicyConfig
@@ -80,3 +81,29 @@ def stored_policy(directory: Path, views: Sequence[str] = ()) -> Path:
 
 def _swap(made: tuple[CompactPolicy, About], directory: Path) -> tuple[CompactPolicy, Path, About]:
     return made[0], directory, made[1]
+
+
+def tabletop_act(directory: Path, **changes: Any) -> Path:
+    """A tiny ACT of a table-top task, as LeRobot saves it."""
+    return tiny_lerobot.make_act(directory, **_tabletop(), **changes)
+
+
+def tabletop_smolvla(directory: Path, **changes: Any) -> Path:
+    """A tiny SmolVLA of a table-top task, as LeRobot saves it."""
+    return tiny_lerobot.make_smolvla(directory, **_tabletop(), max_state_dim=32, **changes)
+
+
+def _tabletop(view: str = "front") -> dict[str, Any]:
+    from lerobot.configs import FeatureType, PolicyFeature
+
+    bed, key = find_bed(TASK), f"observation.images.{view}"
+    sizes = {"observation.state": len(bed.state_names), "action": len(bed.action_names)}
+    statistics = {k: {"mean": torch.zeros(n), "std": torch.ones(n)} for k, n in sizes.items()}
+    statistics["action"] = {"mean": torch.tensor([0.0, 0, -1, 0, 0]), "std": 0.2 * torch.ones(5)}
+    statistics[key] = {"mean": torch.full((3, 1, 1), 0.5), "std": torch.full((3, 1, 1), 0.25)}
+    state = PolicyFeature(FeatureType.STATE, (sizes["observation.state"],))
+    return {
+        "input_features": {"observation.state": state, key: tiny_lerobot.image()},
+        "output_features": {"action": PolicyFeature(FeatureType.ACTION, (sizes["action"],))},
+        "statistics": statistics,
+    }

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from policies.compact import CompactPolicy, CompactPolicyConfig
-from robo_reward.acting import Floats, Situation, Trace
+from robo_reward.acting import Bools, Floats, Situation, Trace
 from robo_reward.errors import InputError
 from robo_reward.testing import FakePolicy, check_policy
 
@@ -126,9 +126,29 @@ class Flat(FakePolicy):
         return super().act(seen).reshape(len(seen), -1)
 
 
+class Greedy(FakePolicy):
+    """Learns from what nobody knows."""
+
+    def cloning_loss(
+        self, seen: Situation, actions: Floats, known: Bools, rng: np.random.Generator
+    ) -> torch.Tensor:
+        return super().cloning_loss(seen, actions, np.ones_like(known), rng)
+
+
+class Fixed(FakePolicy):
+    """Has a cloning loss that no weight can lower."""
+
+    def cloning_loss(
+        self, seen: Situation, actions: Floats, known: Bools, rng: np.random.Generator
+    ) -> torch.Tensor:
+        return super().cloning_loss(seen, actions, known, rng).detach()
+
+
 @pytest.mark.parametrize(
     ("broken", "promise"),
     [
+        (Greedy, "where no action is known there is no cloning loss"),
+        (Fixed, "cloning losses must be differentiable by the weights"),
         (Restless, "without chance the same is done again"),
         (Crowded, "what is done does not depend on the batch"),
         (Blind, "other weights must have other likelihoods"),

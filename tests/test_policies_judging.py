@@ -15,7 +15,7 @@ from test_policies_compact import policy
 
 import policies.judging as judging
 from policies.judge import JudgePolicy
-from policies.judging import Played, check_fit, play, summary
+from policies.judging import Played, play, summary
 from policies.storing import About, StoredPolicy, load_policy, save_policy
 from robo_reward.acting import Floats, Situation
 from robo_reward.errors import InputError, OutputError
@@ -154,20 +154,6 @@ def test_a_simulator_that_is_lost_stops_the_judging() -> None:
 
 def test_fewer_episodes_than_environments_are_fine() -> None:
     assert len(list(play(stored(), bed(), [4], 0))) == 1
-
-
-@pytest.mark.parametrize(
-    ("changes", "told"),
-    [
-        ({"state_names": ("x",)}, "knows other state"),
-        ({"action_names": ("x",)}, "knows other actions"),
-        ({"fps": 80}, r"knows other frames per second \(20.0\) than counting on counter"),
-        ({"views": ("side",)}, "looks through front, and counting has the cameras side"),
-    ],
-)
-def test_a_policy_of_another_robot_is_refused(changes: dict[str, Any], told: str) -> None:
-    with pytest.raises(InputError, match=told):
-        check_fit(stored(), bed(**changes))
 
 
 def test_figures_are_rates_and_means_with_wilsons_interval() -> None:

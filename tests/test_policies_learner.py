@@ -2,6 +2,7 @@
 
 from copy import deepcopy
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,8 +11,9 @@ from policy_fixtures import SEEING, played_in, small_policy, starts
 
 from policies.config import LearnerConfig, ObjectiveConfig
 from policies.credit import Credit
-from policies.learner import Learner, gathered
+from policies.learner import Learner
 from policies.playing import Trial
+from policies.table import gathered
 from robo_reward.acting import Floats, Situation, Trace
 from robo_reward.errors import InputError
 from robo_reward.fake_policy import FakePolicy
@@ -137,6 +139,115 @@ def test_what_is_not_finite_stops_before_the_step(trials: list[Trial]) -> None:
 def test_a_policy_without_a_critic_is_refused() -> None:
     with pytest.raises(InputError, match="no critic called 'value'"):
         Learner(FakePolicy(3, 2), LearnerConfig(), seed=0)
+
+
+def cloned(trials: list[Trial], good: int, **more: Any) -> Credit:
+    """Credit that imitates one trial and not the others."""
+    weight = np.concatenate(
+        [np.full(len(trial), 3.0 * (n == good)) for n, trial in enumerate(trials)]
+    )
+    return Credit(advantage=-weight, weight=weight, **more)
+
+
+@pytest.mark.parametrize("good", [0, 1, 2])
+def test_weighted_cloning_makes_the_good_ones_likelier(trials: list[Trial], good: int) -> None:
+    mine = learner(learning_rate=3e-4, epochs=20)
+    old = mine.score(trials)
+    told = mine.update(trials, old, cloned(trials, good))
+    moved = [
+        float((a.log_prob - b.log_prob).mean())
+        for a, b in zip(mine.score(trials), old, strict=True)
+    ]
+    assert moved[good] > 0.0
+    assert max(range(3), key=lambda n: moved[n]) == good
+    assert told["policy_loss"] > 0.0
+
+
+def test_weighted_cloning_never_looks_at_the_clip_or_at_advantages(trials: list[Trial]) -> None:
+    ends = []
+    for shift, sign in ((0.0, 1.0), (-50.0, 1.0), (50.0, -1.0)):
+        mine = learner(learning_rate=1e-3)
+        old = [replace(one, log_prob=one.log_prob + shift) for one in mine.score(trials)]
+        given = cloned(trials, 0)
+        mine.update(trials, old, replace(given, advantage=sign * given.advantage))
+        ends.append(flat(mine.policy))
+    for other in ends[1:]:
+        assert all(torch.equal(value, other[name]) for name, value in ends[0].items())
+    assert any(not torch.equal(v, ends[0][n]) for n, v in flat(learner().policy).items())
+
+
+def test_weighted_cloning_teaches_the_critic_where_it_has_a_target(trials: list[Trial]) -> None:
+    for target in (None, np.full(15, 0.7)):
+        mine = learner(learning_rate=0.0, value_learning_rate=0.01)
+        before = flat(mine.policy)
+        mine.update(trials, mine.score(trials), cloned(trials, 0, target=target))
+        now = flat(mine.policy)
+        moved = {name for name, value in now.items() if not torch.equal(value, before[name])}
+        assert bool(moved) == (target is not None)
+        assert all(name.startswith("value") for name in moved)
+
+
+def test_only_what_was_carried_out_is_imitated() -> None:
+    policy, _ = small_policy()
+    rng = np.random.default_rng(0)
+    with played_in(replan=3) as player:
+        played = player.play(lambda seen: policy.sample(seen, rng), starts(1))
+    table = gathered(played)
+    assert table.done.tolist() == [[True, True, True, False]] * 6 + [[True, True, False, False]]
+    asked: list[np.ndarray] = []
+
+    class Watched(type(policy)):  # type: ignore[misc]
+        def cloning_loss(self, seen: Situation, actions: Floats, known: Any, rng: Any) -> Any:
+            asked.append(known)
+            return super().cloning_loss(seen, actions, known, rng)
+
+    mine = Learner(Watched(policy.config).eval(), LearnerConfig(epochs=1), seed=0, clones=True)
+    mine.update(played, mine.score(played), cloned(played, 0))
+    assert [known.sum() for known in asked] == [20]
+
+
+class Mute(FakePolicy):
+    """Has a critic, and cannot imitate."""
+
+    cloning_loss = property()  # type: ignore[assignment]
+
+    def __init__(self) -> None:
+        super().__init__(3, 2)
+        self.value = torch.nn.Linear(1, 1)
+
+
+def test_a_policy_that_cannot_imitate_is_refused_where_it_must() -> None:
+    Learner(Mute(), LearnerConfig(), seed=0)
+    for how in ({"clones": True}, {"shown": Still()}):
+        with pytest.raises(InputError, match="a Mute cannot imitate: it has no cloning_loss"):
+            Learner(Mute(), LearnerConfig(), seed=0, **how)  # type: ignore[arg-type]
+
+
+class Still:
+    """Demonstrations that always hold still, at random states."""
+
+    def draw(self, rng: np.random.Generator, count: int) -> tuple[Situation, Floats, Any]:
+        state = rng.standard_normal((count, small_policy()[0].config.state_dim))
+        seen = Situation(views={}, state=state.astype(np.float32), instructions=["go"] * count)
+        return seen, np.zeros((count, 4, 5), np.float32), np.ones((count, 4), np.bool_)
+
+
+def test_demonstrations_are_imitated_along_with_it(trials: list[Trial]) -> None:
+    def taught(weight: float, shown: Still | None = None) -> Learner:
+        config = LearnerConfig(
+            warmup=0, minibatch=8, epochs=10, objective=ObjectiveConfig(bc_weight=weight)
+        )
+        return Learner(small_policy(VIEWS)[0], config, seed=0, shown=shown)
+
+    off, ends = [], []
+    for mine in (taught(0.0), taught(1.0, Still()), taught(1.0, Still())):
+        told = mine.update(trials, mine.score(trials), credit(trials))
+        assert ("bc_loss" in told) == (mine.shown is not None)
+        seen, still, _ = Still().draw(np.random.default_rng(5), 64)
+        off.append(float(np.abs(mine.policy.act(seen) - still).mean()))  # type: ignore[operator]
+        ends.append(flat(mine.policy))
+    assert off[1] < off[0]
+    assert all(torch.equal(value, ends[2][name]) for name, value in ends[1].items())
 
 
 def test_the_reference_stays_what_it_was(trials: list[Trial]) -> None:

@@ -54,12 +54,18 @@ def test_a_sample_is_a_gaussian_around_what_it_does(tmp_path: Path) -> None:
 
 def test_its_loss_is_lerobots_without_the_vae(tmp_path: Path) -> None:
     made, seen = adapted(tmp_path), situation()
-    actions = torch.from_numpy(made.act(seen)) + torch.randn(4, 4, 2)
+    actions = made.act(seen) + torch.randn(4, 4, 2).numpy()
     batch = made.batch(seen, actions)
     batch["action_is_pad"] = torch.zeros(4, 4, dtype=torch.bool)
     told, _ = made.policy.forward(batch)
-    own = made.loss(seen, actions, np.random.default_rng(0))
+    known, rng = np.ones((4, 4), np.bool_), np.random.default_rng(0)
+    own = made.cloning_loss(seen, actions, known, rng)
     assert own.mean().item() == pytest.approx(told.item(), rel=1e-5)
+    known[:, 3] = False
+    actions[:, 3] = 1e3
+    cut = made.cloning_loss(seen, actions, known, rng)
+    off = torch.from_numpy((actions - made.act(seen)) / [2.0, 0.5]).abs().mean(2)[:, :3].mean(1)
+    assert cut.detach().numpy() == pytest.approx(off.numpy(), rel=1e-4)
 
 
 def test_its_spread_can_be_chosen(tmp_path: Path) -> None:

@@ -38,7 +38,8 @@ def test_its_flow_is_lerobots(tmp_path: Path, separate: bool) -> None:
 @pytest.mark.parametrize("strategy", ["beta", "uniform"])
 def test_its_loss_and_times_are_lerobots(tmp_path: Path, strategy: str) -> None:
     made = adapted(tmp_path, n_action_steps=4, timestep_sampling_strategy=strategy)
-    batch = made.batch(situation(), torch.tensor([10.0, -20.0]) + torch.randn(4, 4, 2))
+    actions = torch.tensor([10.0, -20.0]) + torch.randn(4, 4, 2)
+    batch = made.batch(situation(), actions.numpy())
     velocity, features = made.look(batch)
     objective, network = made.policy.objective, made.policy.noise_predictor
     torch.manual_seed(7)

@@ -38,14 +38,19 @@ def test_its_flow_is_lerobots_with_time_turned_round(tmp_path: Path, attention: 
 
 def test_its_loss_is_lerobots(tmp_path: Path) -> None:
     made, seen = adapted(tmp_path, n_action_steps=4), situation()
-    actions = torch.tensor([10.0, -20.0]) + torch.randn(4, 4, 2)
-    own = made.loss(seen, actions, np.random.default_rng(3))
+    actions = (torch.tensor([10.0, -20.0]) + torch.randn(4, 4, 2)).numpy()
+    own = made.cloning_loss(seen, actions, np.ones((4, 4), np.bool_), np.random.default_rng(3))
     rng = np.random.default_rng(3)
     noise = torch.from_numpy(rng.standard_normal((4, 20), dtype=np.float32)).view(4, 4, 5)
     time = torch.from_numpy(1.0 - made.times(rng, 4).astype(np.float32))
     batch = made.batch(seen, actions)
     told, _ = made.policy.forward(batch, noise=noise, time=time, reduction="none")
     assert own.tolist() == pytest.approx(told.tolist(), rel=1e-4)
+    known = np.array([[True, True, True, False]] * 4)
+    cut = made.cloning_loss(seen, actions, known, np.random.default_rng(3))
+    batch["action_is_pad"] = torch.from_numpy(~known)
+    told, _ = made.policy.forward(batch, noise=noise, time=time, reduction="none")
+    assert cut.tolist() == pytest.approx(told.tolist(), rel=1e-4)
 
 
 def test_actions_beyond_the_chunk_and_padding_do_not_count(tmp_path: Path) -> None:
@@ -60,9 +65,6 @@ def test_actions_beyond_the_chunk_and_padding_do_not_count(tmp_path: Path) -> No
     assert made.score(seen, {**trace, "after": other})[0].tolist() == said
     other[:, 0] += 1.0
     assert made.score(seen, {**trace, "after": other})[0].tolist() != said
-    actions = torch.from_numpy(drawn)
-    noise_only = [made.loss(seen, actions, np.random.default_rng(0)) for _ in range(2)]
-    assert torch.equal(*noise_only)
 
 
 def test_the_random_step_is_drawn_for_each_sample(tmp_path: Path) -> None:

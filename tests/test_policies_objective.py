@@ -174,7 +174,15 @@ def test_explained_variance_by_hand() -> None:
 
 
 def test_cloning_losses_are_weighted() -> None:
-    assert weighted_cloning_loss(numbers(1.0, 3.0), numbers(2.0, 0.0)).item() == 1.0
+    assert weighted_cloning_loss(numbers(1.0, 3.0), numbers(2.0, 0.0), 2).item() == 1.0
+    imitation = numbers(1.5).requires_grad_(), numbers(2.0)
+    far = replace(minibatch(ratio=9.0, advantage=-2.0), imitation=imitation)
+    loss, told = objective(far, CONFIG)
+    assert (loss.item(), told["policy_loss"]) == (3.0, 3.0)
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert imitation[0].grad is not None
+    assert imitation[0].grad.item() == 2.0
+    assert far.log_prob.grad is None, "ratios are told and not learnt from"
 
 
 @pytest.mark.parametrize("name", ["old_log_prob", "advantage", "target"])

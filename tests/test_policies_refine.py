@@ -121,7 +121,7 @@ def test_other_settings_do_not_go_on_with_a_run(policy: Path, tmp_path: Path) ->
         replace(first, gamma=0.5).run()
 
 
-@pytest.mark.parametrize("algorithm", ["ppo", "phi-rloo", "awr", "unsound-srpo"])
+@pytest.mark.parametrize("algorithm", ["ppo", "phi-rloo", "awr", "unsound-rabc", "unsound-srpo"])
 def test_algorithms_run(policy: Path, tmp_path: Path, algorithm: str) -> None:
     command(policy, tmp_path, algorithm=algorithm, rollouts=8).run()
     assert len([line for line in lines(tmp_path) if "success" in line]) == 2

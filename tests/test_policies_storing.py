@@ -100,7 +100,7 @@ def other_shape(place: Path) -> None:
 
 def unknown_key(place: Path) -> None:
     stored = json.loads((place / CONFIG).read_text())
-    change(config=stored["config"] | {"colour": "red"})(place)
+    change(config=stored["config"] | {"mood": "red"})(place)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def unknown_key(place: Path) -> None:
         (change(preprocessing="crop"), "with preprocessing 'crop'"),
         (change(kind="oracle"), "there is no policy 'oracle', only compact"),
         (change(about={"fps": 20}), "does not describe a compact policy"),
-        (unknown_key, "does not describe a compact policy .*colour"),
+        (unknown_key, "does not describe a compact policy .*mood"),
         (other_shape, "does not fit the policy"),
         (without_weights, "cannot be read"),
         (cut_off, "is not the file that policy.json was written with"),
