@@ -28,6 +28,8 @@ FREE = (
     "overwrite",
     "dry_run",
     "workers",
+    "launcher",
+    "ray_address",
     "deadline",
     "rollouts",
     "keep_rollouts",
