@@ -95,11 +95,8 @@ class RayWorker:
         import ray
 
         left = max(self._asked + deadline - time.monotonic(), FETCH_S)
-        began = time.monotonic()
         try:
-            self._place = self._place or ray.get(self._born, timeout=left)
-            left = max(left - (time.monotonic() - began), FETCH_S)
-            told, shown = ray.get(self._told, timeout=left)
+            self._place, (told, shown) = ray.get([self._born, self._told], timeout=left)
         except ray.exceptions.GetTimeoutError:
             return self._lose(self._late(deadline))
         except ray.exceptions.RayError as error:
@@ -114,7 +111,7 @@ class RayWorker:
     def _late(self, deadline: float) -> str:
         import ray
 
-        if self._place:
+        if ray.wait([self._born], timeout=0)[0]:
             return f"gave no answer within {deadline:.0f} s"
         free = ray.available_resources().get("CPU", 0.0)
         return f"did not start within {START_S + deadline:.0f} s ({free:.0f} CPUs are free)"

@@ -22,10 +22,12 @@ from policies.config import LearnerConfig, StartConfig
 from policies.playing import Player
 from policies.refine import Refine
 from robo_reward.errors import InputError, ServerError
+from sim import crew_ray
 from sim.chunks import ChunkedEnv
 from sim.crew_ray import Cluster
 from sim.render import require_backend
 from sim.vector import SimVectorEnv
+from sim.workforce import WorkerError
 
 
 @pytest.fixture(scope="module")
@@ -134,16 +136,26 @@ def test_a_run_with_actors_is_the_run_without_bit_for_bit_and_survives_a_killed_
     assert [line for line in lines(tmp_path / "killed") if "process_lost" in line]
 
 
-def test_an_actor_that_does_not_answer_is_named(cluster: Cluster) -> None:
-    env = SimVectorEnv(BLIND, 1, workers=cluster, deadline=2.0)
+@pytest.mark.slow
+def test_an_actor_that_does_not_answer_or_does_not_start_is_named(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    env = SimVectorEnv(BLIND, 2, workers=cluster, deadline=2.0)
+    late = SimVectorEnv(BLIND, 1, workers=cluster, deadline=0.5)
     try:
         env.reset(seed=0)
+        with monkeypatch.context() as patch:
+            patch.setattr(crew_ray, "START_S", 0.5)
+            with pytest.raises(WorkerError, match=r"to 0 did not start within 1 s \(0 CPUs are"):
+                late.reset(seed=0)
         os.kill(env.pids()[0], signal.SIGSTOP)
-        *_, infos = env.step(chunk(1))
+        *_, infos = env.step(np.repeat(chunk(1), 2, axis=0))
         assert "gave no answer within 2 s; it was replaced" in infos["worker_error"][0]
         taken = env.call("snapshot")[0]
-        assert np.array_equal(env.restore({0: taken})[0]["agent_pos"], env._last["agent_pos"])
+        states = env.restore({1: taken})[0]["agent_pos"]
+        assert np.array_equal(states[0], states[1])
     finally:
+        late.close()
         env.close()
 
 
