@@ -3,7 +3,7 @@
 Letters: N decisions of an episode, C actions of a chunk, k of them carried out.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -15,6 +15,7 @@ from robo_reward.errors import InputError, RoboRewardError
 from robo_reward.shaping import Decisions, decision_reward
 from sim.chunks import ChunkedEnv
 from sim.lanes import Advanced
+from sim.workforce import TRIES, WorkerError
 
 type Choose = Callable[[Situation], tuple[Floats, Trace]]
 """What a policy does in B situations: chunks (B, C, A), and what is needed to score them."""
@@ -150,7 +151,8 @@ class Player:
         done: dict[int, Trial] = {}
         while waiting or active:
             free = [row for row in range(self.env.num_envs) if row not in active]
-            self._begin(active, {row: waiting.pop() for row in free[: len(waiting)]})
+            if chosen := {row: waiting.pop() for row in free[: len(waiting)]}:
+                self._begin(active, chosen)
             for row in self._decide(choose, {row: episode for row, (_, episode) in active.items()}):
                 number, episode = active.pop(row)
                 done[number] = self._trial(episode)
@@ -160,31 +162,32 @@ class Player:
     def _begin(
         self, active: dict[int, tuple[int, _Playing]], chosen: dict[int, tuple[int, Start]]
     ) -> None:
-        if not chosen:
-            return
-        shown, infos = self.env.begin({row: start.seed for row, (_, start) in chosen.items()})
-        starts = {row: start for row, (_, start) in chosen.items()}
-        earlier = {row: s.played for row, s in starts.items() if s.played is not None}
-        if earlier:
-            shown, told = self.env.advance(earlier)
-            ended = [row for row, one in told.items() if one.terminated or one.truncated]
-            if ended:
-                raise ReplayError(
-                    f"seed {starts[ended[0]].seed} does not lead where it led before: the episode "
-                    f"ended on the way ({told[ended[0]].info.get('worker_error', 'it differs')}); "
-                    "set --starts.restarts 0 for environments that are not deterministic"
+        """Begin episodes; those whose process is lost on the way to their start begin again.
+
+        Raises:
+            WorkerError: If a process is lost again and again.
+        """
+        why = ""
+        for _ in range(TRIES):
+            starts = {row: start for row, (_, start) in chosen.items()}
+            shown, infos = self.env.begin({row: start.seed for row, start in starts.items()})
+            earlier = {row: s.played for row, s in starts.items() if s.played is not None}
+            if earlier:
+                shown, told = self.env.advance(earlier)
+                infos |= {row: infos[row] | one.info for row, one in told.items()}
+                _check_replay(starts, told)
+            for row in [row for row in starts if not infos[row].get("lost")]:
+                number, start = chosen.pop(row)
+                words, truth = infos[row]["instruction"], [infos[row]["progress"]]
+                seen = [_row(shown, row)]
+                active[row] = (
+                    number,
+                    _Playing(start=start, instruction=words, seen=seen, truth=truth),
                 )
-            infos = {row: infos[row] | (told[row].info if row in told else {}) for row in starts}
-        for row, (number, start) in chosen.items():
-            active[row] = (
-                number,
-                _Playing(
-                    start=start,
-                    instruction=infos[row]["instruction"],
-                    seen=[_row(shown, row)],
-                    truth=[infos[row]["progress"]],
-                ),
-            )
+            if not chosen:
+                return
+            why = infos[next(iter(chosen))]["worker_error"]
+        raise WorkerError(f"{why}, {TRIES} times in a row: look at the machine's memory")
 
     def _decide(self, choose: Choose, active: dict[int, _Playing]) -> list[int]:
         """Let every episode make a decision; return the environments whose episode ended."""
@@ -230,6 +233,20 @@ class Player:
             truth=np.array(playing.truth, np.float64),
             fps=self.fps,
         )
+
+
+def _check_replay(starts: Mapping[int, Start], told: Mapping[int, Advanced]) -> None:
+    """Check that the episodes that went on from earlier actions did not end on the way.
+
+    Raises:
+        ReplayError: If one did, and not because its process was lost.
+    """
+    for row, one in told.items():
+        if (one.terminated or one.truncated) and not one.info.get("lost"):
+            raise ReplayError(
+                f"seed {starts[row].seed} does not lead where it led before: the episode ended on "
+                "the way; set --starts.restarts 0 for environments that are not deterministic"
+            )
 
 
 def _situation(episodes: Sequence[_Playing]) -> Situation:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from robo_reward.config import at_least
 from robo_reward.errors import InputError
@@ -50,7 +51,12 @@ class Refine:
     envs: int = 16
     """Environments that are played at once."""
     workers: int | None = None
-    """Processes for them; 0: this one; not given: one per core."""
+    """Processes for them; 0: this one; not given: one per core, of the cluster with Ray."""
+    launcher: Literal["processes", "ray"] = "processes"
+    """Where they are played: processes of this machine, or actors of a Ray cluster."""
+    ray_address: str = ""
+    """host:port of the cluster, which this machine has joined; not given: RAY_ADDRESS, and without
+    it a cluster on this machine alone."""
     deadline: float = 60.0
     """Seconds that a process has for an answer before it is replaced."""
     evaluate_every: int = 5
@@ -81,6 +87,13 @@ class Refine:
             at_least(0, f"--{name.replace('_', '-')}", getattr(self, name))
         if not 0.0 < self.gamma <= 1.0:
             raise InputError(f"--gamma must be in (0, 1], got {self.gamma}")
+        if self.ray_address and not self.uses_ray:
+            raise InputError("--ray-address is for --launcher ray: give both, or neither")
+
+    @property
+    def uses_ray(self) -> bool:
+        """Whether environments are played by Ray actors."""
+        return self.launcher == "ray"
 
     def run(self) -> None:
         """Refine to the end of the budget and print where everything is.

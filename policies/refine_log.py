@@ -31,6 +31,7 @@ class RefineLog:
         self._log = RunLog(out / LOG)
         self._board = SummaryWriter(str(out / BOARD))
         self._alarmed: set[str] = set()
+        self._lost = 0
         if resumed:
             print(f"going on with the run in {out}")
         print("  ".join(f"{name:>8}" for name in COLUMNS))
@@ -79,6 +80,13 @@ class RefineLog:
             )
             self._log.write(update=state.updates, alarm=vars(alarm))
             self._board.add_scalar(f"alarm/{alarm.name}", alarm.value, state.rollouts)
+
+    def lost(self, state: RunState, losses: Sequence[str]) -> None:
+        """Tell of the processes that were lost, of all since the run began those not yet told."""
+        for reason in losses[self._lost :]:
+            print(f"LOST: {reason}", flush=True)
+            self._log.write(update=state.updates, process_lost=reason)
+        self._lost = len(losses)
 
     def evaluation(self, state: RunState) -> None:
         """Tell of an evaluation that is over, and draw the curve."""

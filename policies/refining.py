@@ -144,6 +144,7 @@ class Refinement:
         told = self._told(judged, trials) | told
         state.updates += 1
         log.update(state, summed_up(trials), told, clock.shares())
+        log.lost(state, self.setting.env.losses)
         self._watch(log, rollouts, judged, told["kl_reference"])
 
     def _watch(
@@ -243,6 +244,7 @@ class Refinement:
     def _evaluate(self, log: RefineLog) -> None:
         chosen = seeds("validation", self.command.evaluate)
         found = summed_up(evaluate(self.policy, self.setting.player, chosen))
+        log.lost(self.state, self.setting.env.losses)
         best = max((one.rate for _, one in self.state.evaluations), default=-1.0)
         self.state.evaluations.append((self.state.rollouts, found))
         log.evaluation(self.state)

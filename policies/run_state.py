@@ -27,6 +27,8 @@ FREE = (
     "overwrite",
     "dry_run",
     "workers",
+    "launcher",
+    "ray_address",
     "deadline",
     "rollouts",
     "keep_rollouts",

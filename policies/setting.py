@@ -1,6 +1,7 @@
 """What a refinement run plays with: the policy, its environments, and who says how far it got."""
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,7 @@ from .storing import load_policy
 if TYPE_CHECKING:
     from robo_reward.model import Model
     from sim.beds import Bed
+    from sim.crew_ray import Cluster
 
     from .refine import Refine
     from .run_state import RunState
@@ -55,28 +57,38 @@ class Setting:
         self._check_reward(algorithm)
         self.model: Model | None = None
         self.scorer = self._scorer()
-        self.env = ChunkedEnv(
-            partial(self.bed.make, terminate_on_success=True, **self._drawing()),
-            command.envs,
-            workers=command.workers,
-            deadline=command.deadline,
-            max_steps=command.max_steps or None,
-        )
-        if self.env.metadata.get(SHAPED):
-            raise InputError(f"{command.env} pays a shaped reward already; refine shapes it itself")
-        self.player = Player(self.env, replan=self.replan, gamma=command.gamma)
-        self.horizon = self._horizon()
+        make = partial(self.bed.make, terminate_on_success=True, **self._drawing())
+        with ExitStack() as opened:
+            self.cluster = opened.enter_context(_cluster(command)) if command.uses_ray else None
+            self.env = ChunkedEnv(
+                make,
+                command.envs,
+                workers=self.cluster or command.workers,
+                deadline=command.deadline,
+                max_steps=command.max_steps or None,
+            )
+            opened.callback(self.env.close)
+            if self.env.metadata.get(SHAPED):
+                raise InputError(
+                    f"{command.env} pays a shaped reward already; refine shapes it itself"
+                )
+            self.player = Player(self.env, replan=self.replan, gamma=command.gamma)
+            self.horizon = self._horizon()
+            self._opened = opened.pop_all()
 
     def close(self) -> None:
         """End the processes."""
-        self.env.close()
+        self._opened.close()
 
     def remarks(self) -> list[str]:
         """Return what else a user should know, a line each."""
         told = {TRUTH: "the simulator's progress", SPARSE: "none: success alone is paid"}
         reward = self.command.reward
-        potential = f"potential: {told.get(reward, f'{reward}, γ {self.command.gamma}')}"
-        return [potential, *remarks(self.stored.about)]
+        said = [f"potential: {told.get(reward, f'{reward}, γ {self.command.gamma}')}"]
+        if self.cluster is not None:
+            count = min(self.cluster.workers, self.command.envs)
+            said.append(f"{count} Ray actors, cluster {self.cluster.address}")
+        return [*said, *remarks(self.stored.about)]
 
     def about(self, state: "RunState", found: Success) -> About:
         """Return what is to be known of the policy as it is now."""
@@ -156,6 +168,12 @@ class Setting:
         self.model = load(Path(reward))
         check_model_fits(self.model, self.bed, reward)
         return Judged(self.model, _references(self.command, instructions(self.bed)))
+
+
+def _cluster(command: "Refine") -> "Cluster":
+    from sim.crew_ray import Cluster
+
+    return Cluster(command.ray_address, workers=command.workers)
 
 
 def instructions(bed: "Bed") -> list[str]:

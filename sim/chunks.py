@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from robo_reward.errors import InputError
 
-from .crew import Here, Lost, Worker, answers
+from .crew import Crew, Lost, Member
 from .lanes import Advanced
 from .vector import Observations, SimVectorEnv
 
@@ -26,7 +26,7 @@ class ChunkedEnv(SimVectorEnv):
         make: Callable[[], gym.Env[Any, Any]],
         num_envs: int,
         *,
-        workers: int | None = None,
+        workers: int | Crew | None = None,
         deadline: float = 60.0,
         max_steps: int | None = None,
     ) -> None:
@@ -54,11 +54,8 @@ class ChunkedEnv(SimVectorEnv):
             WorkerError: If a process is lost again and again.
         """
         every = [seeds.get(row) for row in range(self.num_envs)]
-        infos = self._begin(sorted(seeds), every, None)
-        words = self.call("task_description")
-        return self._observations(), {
-            row: info | {"instruction": words[row]} for row, info in infos.items()
-        }
+        infos = self._begin(sorted(seeds), every, None, method="begin")
+        return self._observations(), infos
 
     def advance(
         self, chunks: Mapping[int, NDArray[Any]]
@@ -66,28 +63,34 @@ class ChunkedEnv(SimVectorEnv):
         """Carry out chunks, environment → actions (k, A), each as far as its episode goes.
 
         Returns:
-            The observations of all after their last step, and environment → what it answered. That
-            of a process that was lost is a truncation without a step, and ``info`` says why
-            (``worker_error``); its observation is not to be used.
+            The observations of all after their last step, and environment → what it answered. Where
+            a process was lost since the last chunk, that is a truncation without a step, and
+            ``info`` says why (``worker_error``); its observation is not to be used.
 
         Raises:
             InputError: If an episode has ended, or an action has another shape.
         """
-        mine = {w: _shares(w, chunks) for w in self._workers}
+        left = {row: chunk for row, chunk in chunks.items() if row not in self._gone}
+        mine = {w: _shares(w, left) for w in self._workers}
         asked = [worker for worker in self._workers if mine[worker]]
         for worker in asked:
             worker.ask("advance", mine[worker])
         told: dict[int, Advanced] = {}
-        for worker, answer in zip(asked, answers(asked, self._deadline), strict=True):
-            if isinstance(answer, Lost):
-                self.lost_episodes += len(mine[worker])
-                info = {"lost": True, "worker_error": answer.reason}
-                answer = dict.fromkeys(mine[worker], Advanced([], False, True, info))
-            told |= {row + worker.begin: result for row, result in answer.items()}
-        return self._observations(), told
+        for worker, answer in zip(asked, self._answers(asked), strict=True):
+            if not isinstance(answer, Lost):
+                told |= {row + worker.begin: result for row, result in answer.items()}
+        return self._observations(), told | {
+            row: self._cut_off(row) for row in set(chunks) - set(told)
+        }
+
+    def _cut_off(self, row: int) -> Advanced:
+        """Return how an episode ended that went with its process."""
+        self.lost_episodes += 1
+        info = {"lost": True, "worker_error": self._gone.pop(row)}
+        return Advanced([], False, True, info)
 
 
-def _shares(worker: Here | Worker, chunks: Mapping[int, NDArray[Any]]) -> dict[int, NDArray[Any]]:
+def _shares(worker: Member, chunks: Mapping[int, NDArray[Any]]) -> dict[int, NDArray[Any]]:
     """Return the chunks of a worker's environments, numbered as it numbers them.
 
     Raises:

@@ -118,6 +118,17 @@ class Lanes:
             for row, seed in zip(rows, seeds, strict=True)
         ]
 
+    def begin(
+        self,
+        rows: Sequence[int],
+        seeds: Sequence[int | None],
+        options: dict[str, Any] | None,
+    ) -> list[dict[str, Any]]:
+        """Do the same; each ``info`` holds the ``instruction`` besides."""
+        infos = self.reset(rows, seeds, options)
+        words = [self._envs[row].unwrapped.task_description for row in rows]  # type: ignore[attr-defined]
+        return [{**info, "instruction": text} for info, text in zip(infos, words, strict=True)]
+
     def _begin(self, row: int, **how: Any) -> dict[str, Any]:
         observation, info = self._envs[row].reset(**how)
         self._steps[row], self._ended[row] = 0, False

@@ -1,8 +1,6 @@
 """A Gymnasium vector environment: few processes, several environments in each, shared pixels."""
 
 import math
-import os
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -15,7 +13,7 @@ from numpy.typing import NDArray
 
 from robo_reward.errors import InputError
 
-from .crew import Here, Lost, Setup, SharedBlocks, Worker, answers, spread
+from .crew import Crew, Lost, Member, Setup, SharedBlocks, answers, local_crew
 from .env import TabletopEnv
 from .lanes import Outcome, nested, parts
 from .workforce import TRIES, WorkerError
@@ -36,7 +34,7 @@ class SimVectorEnv(VectorEnv[Observations, NDArray[Any], NDArray[Any]]):
         make: Callable[[], gym.Env[Any, Any]],
         num_envs: int,
         *,
-        workers: int | None = None,
+        workers: int | Crew | None = None,
         autoreset_mode: AutoresetMode | str = AutoresetMode.SAME_STEP,
         deadline: float = 60.0,
         max_steps: int | None = None,
@@ -46,7 +44,8 @@ class SimVectorEnv(VectorEnv[Observations, NDArray[Any], NDArray[Any]]):
         Args:
             make: Returns a new environment, such as ``partial(TabletopEnv, "stack_two")``.
             num_envs: How many, N.
-            workers: Processes; 0 is this one, None is one per core.
+            workers: Processes; 0 is this one, None is one per core. Or who plays instead, such as
+                `sim.crew_ray.Cluster`.
             autoreset_mode: ``SAME_STEP``, ``NEXT_STEP`` or ``DISABLED``, as in Gymnasium.
             deadline: Seconds that a process has for an answer.
             max_steps: Steps after which an episode is truncated; None: the environment's own.
@@ -56,25 +55,20 @@ class SimVectorEnv(VectorEnv[Observations, NDArray[Any], NDArray[Any]]):
         """
         if num_envs < 1:
             raise InputError(f"num_envs is {num_envs}; it must be 1 or more")
-        cores = len(os.sched_getaffinity(0))
-        workers = min(cores, num_envs) if workers is None else workers
-        if workers < 0:
-            raise InputError(f"workers is {workers}; it must be 0 (this process) or more")
-        if workers > cores:
-            warnings.warn(f"{workers} workers are more than the {cores} cores", stacklevel=2)
         self.num_envs, self._deadline = num_envs, deadline
         mode = AutoresetMode(autoreset_mode)
         setup = Setup(make=make, mode=mode, limit=max_steps)
         self._describe(make(), mode)
         space = dict(parts(self.single_observation_space))
         self._shared = SharedBlocks(space, num_envs)
-        self._workers: list[Here | Worker] = (
-            [Worker(setup, self._shared, *ends) for ends in spread(num_envs, workers)]
-            if workers
-            else [Here(setup, self._shared, num_envs)]
-        )
+        crew = workers if callable(workers) else partial(local_crew, workers=workers)
+        self._workers = list(crew(setup, self._shared, num_envs))
         self.lost_episodes = 0
         """Episodes that processes took with them so far."""
+        self.losses: list[str] = []
+        """Why processes were lost so far, one after another."""
+        self._gone: dict[int, str] = {}
+        """Environment whose episode went with its process, unnoticed by who plays it → why."""
         self._last = nested(self._shared.blocks(), copy=True)
         self._spare = np.random.default_rng()
 
@@ -131,7 +125,12 @@ class SimVectorEnv(VectorEnv[Observations, NDArray[Any], NDArray[Any]]):
         return [int(row) for row in np.flatnonzero(mask)]
 
     def _begin(
-        self, rows: Sequence[int], seeds: Sequence[int | None], options: dict[str, Any] | None
+        self,
+        rows: Sequence[int],
+        seeds: Sequence[int | None],
+        options: dict[str, Any] | None,
+        *,
+        method: str = "reset",
     ) -> dict[int, dict[str, Any]]:
         """Reset some environments; return row → ``info``.
 
@@ -145,15 +144,25 @@ class SimVectorEnv(VectorEnv[Observations, NDArray[Any], NDArray[Any]]):
             mine = {w: [r for r in range(w.begin, w.end) if r in left] for w in self._workers}
             asked = [worker for worker in self._workers if mine[worker]]
             for w in asked:
-                w.ask("reset", [r - w.begin for r in mine[w]], [seeds[r] for r in mine[w]], options)
-            for worker, told in zip(asked, answers(asked, self._deadline), strict=True):
+                w.ask(method, [r - w.begin for r in mine[w]], [seeds[r] for r in mine[w]], options)
+            for worker, told in zip(asked, self._answers(asked), strict=True):
                 if isinstance(told, Lost):
                     reason = told.reason
                 else:
                     found |= dict(zip(mine[worker], told, strict=True))
             if len(found) == len(rows):
+                self._gone = {row: why for row, why in self._gone.items() if row not in found}
                 return found
         raise WorkerError(f"{reason}, {TRIES} times in a row: look at the machine's memory")
+
+    def _answers(self, asked: Sequence[Member]) -> list[Any]:
+        """Return the answers, `Lost` for some; all environments of those have no episode then."""
+        told = answers(asked, self._deadline)
+        for worker, answer in zip(asked, told, strict=True):
+            if isinstance(answer, Lost):
+                self.losses.append(answer.reason)
+                self._gone |= dict.fromkeys(range(worker.begin, worker.end), answer.reason)
+        return told
 
     def step(
         self, actions: NDArray[Any]
@@ -180,16 +189,22 @@ class SimVectorEnv(VectorEnv[Observations, NDArray[Any], NDArray[Any]]):
         return self._observations(), rewards, ends[:, 0], ends[:, 1], infos
 
     def _outcomes(self, actions: NDArray[Any]) -> list[Outcome]:
-        for worker in self._workers:
+        asked = [worker for worker in self._workers if not self._reason(worker)]
+        for worker in asked:
             worker.ask("step", actions[worker.begin : worker.end])
+        told = dict(zip(asked, self._answers(asked), strict=True))
         outcomes: list[Outcome] = []
-        told = answers(self._workers, self._deadline)
-        for worker, answer in zip(self._workers, told, strict=True):
-            lost = isinstance(answer, Lost)
-            outcomes += self._mourn(worker, answer.reason) if lost else answer
+        for worker in self._workers:
+            reason = self._reason(worker)
+            outcomes += self._mourn(worker, reason) if reason else told[worker]
         return outcomes
 
-    def _mourn(self, worker: Here | Worker, reason: str) -> list[Outcome]:
+    def _reason(self, worker: Member) -> str:
+        """Return why a worker has environments without an episode; empty if none was lost."""
+        rows = range(worker.begin, worker.end)
+        return next((self._gone[row] for row in rows if row in self._gone), "")
+
+    def _mourn(self, worker: Member, reason: str) -> list[Outcome]:
         """Begin other episodes in a new process; return how the old ones ended."""
         rows = range(worker.begin, worker.end)
         self.lost_episodes += len(rows)
@@ -216,6 +231,7 @@ class SimVectorEnv(VectorEnv[Observations, NDArray[Any], NDArray[Any]]):
             mine = {n - w.begin: s for n, s in snapshots.items() if w.begin <= n < w.end}
             for row, info in self._demand(w, "restore", mine).items():
                 infos = self._add_info(infos, info, w.begin + row)
+                self._gone.pop(w.begin + row, None)
         return self._observations(), infos
 
     def draw(self) -> Observations:
@@ -236,16 +252,16 @@ class SimVectorEnv(VectorEnv[Observations, NDArray[Any], NDArray[Any]]):
         """Return an attribute of each environment."""
         return self.call(name)
 
-    def _demand(self, worker: Here | Worker, method: str, *args: Any, **kwargs: Any) -> Any:
+    def _demand(self, worker: Member, method: str, *args: Any, **kwargs: Any) -> Any:
         worker.ask(method, *args, **kwargs)
-        told = worker.answer(self._deadline)
+        (told,) = self._answers([worker])
         if isinstance(told, Lost):
             raise WorkerError(told.reason)
         return told
 
     def pids(self) -> list[int]:
         """Return the numbers of the worker processes that run."""
-        return [w.pid for w in self._workers if isinstance(w, Worker) and w.pid]
+        return [worker.pid for worker in self._workers if worker.pid]
 
     def close_extras(self, **_: Any) -> None:
         """End the processes."""

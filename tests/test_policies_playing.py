@@ -3,6 +3,7 @@
 import os
 import signal
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from policies.playing import Player, ReplayError, Start, Trial
 from robo_reward.acting import Floats, Situation, Trace
 from robo_reward.errors import InputError
 from sim.env import TabletopEnv
+from sim.workforce import TRIES, WorkerError
 
 
 class FragileEnv(TabletopEnv):
@@ -25,6 +27,21 @@ class FragileEnv(TabletopEnv):
     def step(self, action: Any) -> Any:
         self.count += 1
         if self.doomed and self.count == 6:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().step(action)
+
+
+class DyingEnv(TabletopEnv):
+    """Dies in its third step, so often in all."""
+
+    def __init__(self, tally: Path, times: int, *args: Any, **how: Any) -> None:
+        super().__init__(*args, **how)
+        self.tally, self.times = tally, times
+
+    def step(self, action: Any) -> Any:
+        deaths = len(self.tally.read_text()) if self.tally.exists() else 0
+        if self._steps == 2 and deaths < self.times:
+            self.tally.write_text("x" * (deaths + 1))
             os.kill(os.getpid(), signal.SIGKILL)
         return super().step(action)
 
@@ -122,6 +139,22 @@ def test_an_episode_can_go_on_where_another_was() -> None:
 def test_actions_that_lead_elsewhere_are_an_error() -> None:
     with played_in() as player, pytest.raises(ReplayError, match="seed 3 does not lead"):
         player.play(wave, [Start(seed=3, group=0, played=np.zeros((20, 5), np.float32))])
+
+
+def test_a_process_that_is_lost_on_the_way_to_a_start_is_no_lost_episode(tmp_path: Path) -> None:
+    asked = [Start(seed=3, group=0, played=np.full((8, 5), 0.1, np.float32)), *starts(5)]
+    with played_in() as player:
+        expected = player.play(wave, asked)
+    make = partial(DyingEnv, tmp_path / "died", 1, TASK, pixels=False)
+    with played_in(make, workers=1) as player:
+        found = player.play(wave, asked)
+        assert len(player.env.losses) == 1
+    same(found[0], expected[0])
+    assert not found[0].lost
+    assert found[1].lost  # it had begun beside it
+    make = partial(DyingEnv, tmp_path / "dies", TRIES, TASK, pixels=False)
+    with played_in(make, workers=1) as player, pytest.raises(WorkerError, match="3 times in a row"):
+        player.play(wave, asked)
 
 
 def test_a_bar_hears_of_every_episode() -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from robo_reward.errors import InputError
+from sim import crew
 from sim.chunks import ChunkedEnv
 from sim.env import TabletopEnv
 
@@ -83,6 +84,39 @@ def test_a_lost_process_is_a_truncation_that_says_why() -> None:
         assert env.lost_episodes == 1
         env.begin({0: 1})
         assert len(env.advance({0: chunk(3)})[1][0].rewards) == 3
+    finally:
+        env.close()
+
+
+def test_a_process_that_dies_while_it_waits_takes_the_episodes_that_go_on() -> None:
+    env = ChunkedEnv(BLIND, 2, workers=1)
+    try:
+        env.begin({0: 1, 1: 2})
+        env.advance({0: chunk(3)})
+        os.kill(env.pids()[0], signal.SIGKILL)
+        env.begin({1: 3})  # in a new process, where environment 0 has no episode
+        _, told = env.advance({0: chunk(3), 1: chunk(3)})
+        assert "environments 0 to 1 died" in told[0].info["worker_error"]
+        assert (told[0].rewards, told[0].truncated) == ([], True)
+        assert len(told[1].rewards) == 3
+        assert env.lost_episodes == 1
+        assert len(env.losses) == 1
+        env.begin({0: 1})
+        assert len(env.advance({0: chunk(3)})[1][0].rewards) == 3
+    finally:
+        env.close()
+
+
+def test_a_stopped_process_does_not_hold_up_who_sends_it_much(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(crew, "TALK_S", 0.5)
+    env = ChunkedEnv(BLIND, 1, workers=1, deadline=1.0)
+    try:
+        env.begin({0: 1})
+        os.kill(env.pids()[0], signal.SIGSTOP)
+        _, told = env.advance({0: chunk(200_000)})  # 4 MB: more than a pipe holds
+        assert "environments 0 to 0 gave no answer within 1 s" in told[0].info["worker_error"]
     finally:
         env.close()
 

@@ -139,6 +139,17 @@ def test_a_lost_worker_costs_its_episodes_and_is_named(value: float, reason: str
         assert "lost" not in infos
 
 
+def test_a_worker_lost_in_the_reset_of_some_truncates_the_others_too() -> None:
+    with made(BLIND, 2, workers=1, autoreset_mode=AutoresetMode.DISABLED) as env:
+        env.reset(seed=0)
+        os.kill(env.pids()[0], signal.SIGKILL)
+        env.reset(seed=5, options={"reset_mask": np.array([False, True])})
+        _, _, _, truncated, infos = env.step(actions(1, 2)[0])
+        assert truncated.all()
+        assert "died" in infos["worker_error"][0]
+        assert not env.step(actions(1, 2)[0])[3].any()
+
+
 def test_a_worker_that_cannot_start_is_an_error_in_the_end() -> None:
     with (
         made(partial(_only_here, os.getpid()), 1, workers=1, deadline=60.0) as env,
