@@ -166,7 +166,7 @@ def test_weighted_cloning_makes_the_good_ones_likelier(trials: list[Trial], good
 def test_weighted_cloning_never_looks_at_the_clip_or_at_advantages(trials: list[Trial]) -> None:
     ends = []
     for shift, sign in ((0.0, 1.0), (-50.0, 1.0), (50.0, -1.0)):
-        mine = learner(learning_rate=1e-3)
+        mine = learner(learning_rate=1e-3, stop_kl=0.0)
         old = [replace(one, log_prob=one.log_prob + shift) for one in mine.score(trials)]
         given = cloned(trials, 0)
         mine.update(trials, old, replace(given, advantage=sign * given.advantage))
