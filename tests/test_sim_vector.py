@@ -14,7 +14,7 @@ import pytest
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from robo_reward.errors import InputError
-from sim import IDS
+from sim import IDS, crew
 from sim.crew import spread
 from sim.env import TabletopEnv
 from sim.vector import SimVectorEnv
@@ -137,6 +137,29 @@ def test_a_lost_worker_costs_its_episodes_and_is_named(value: float, reason: str
         _, _, _, truncated, infos = env.step(actions(1, 4)[0])
         assert not truncated.any()
         assert "lost" not in infos
+
+
+class LongAnswerEnv(TabletopEnv):
+    """Has more to tell than a pipe holds."""
+
+    def memories(self) -> bytes:
+        return bytes(5_000_000)
+
+
+def test_a_process_that_stops_in_the_middle_of_its_answer_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(crew, "TALK_S", 0.5)
+    with made(partial(LongAnswerEnv, "press_button", pixels=False), 1, workers=1) as env:
+        assert len(env.call("memories")[0]) == 5_000_000
+        worker = env._workers[0]
+        worker.ask("call", "memories")
+        time.sleep(1.0)  # it writes, and nobody reads
+        os.kill(worker.pid, signal.SIGSTOP)
+        told = worker.answer(60.0)
+        assert isinstance(told, crew.Lost)
+        assert "stopped for 0 s in the middle of an answer" in told.reason
+        assert len(env.call("memories")[0]) == 5_000_000
 
 
 def test_a_worker_lost_in_the_reset_of_some_truncates_the_others_too() -> None:
