@@ -11,9 +11,8 @@ import numpy as np
 import torch
 
 from data.lerobot_dataset import open_dataset
-from data.mixture import MixedFrames
 from data.places import try_out, written
-from robo_reward.acting import Situation
+from robo_reward.acting import Bools, Floats, Situation
 from robo_reward.allocator import keep_freed_memory
 from robo_reward.console import RunLog, progress_bar
 from robo_reward.errors import OutputError
@@ -23,8 +22,9 @@ from robo_reward.training_state import STATE
 from .about import About
 from .cloning import Cloner, check_identity
 from .compact import CompactPolicy, CompactPolicyConfig
-from .demonstrations import ACTION, Choice, Demonstrations, Ints
+from .demonstrations import ACTION, Choice, Demonstrations
 from .demonstrations import STATE as FELT
+from .showing import Showing
 from .storing import CONFIG, FIGURES, read_policy, remove_policy, save_policy
 from .weighing import row_weights
 
@@ -54,8 +54,13 @@ class CloningRun:
         )
         datasets = [open_dataset(name, views=command.views or None) for name in command.dataset]
         self.shown = Demonstrations(datasets, choice, chunk=command.shape.chunk)
-        weights = row_weights(command.weights, command.weight_column, self.shown)
-        self._chance = np.cumsum(weights / weights.sum())
+        self.showing = Showing(
+            self.shown,
+            row_weights(command.weights, command.weight_column, self.shown),
+            size=command.shape.image_size,
+            cache=command.cache,
+            cache_gb=command.cache_gb,
+        )
         self._check_output()
 
     def plan(self) -> str:
@@ -74,7 +79,7 @@ class CloningRun:
         if unknown:
             lines.append(f"{unknown} of them do not say how they ended: taken for successes")
         if command.weights:
-            drawn = np.diff(self._chance, prepend=0.0) > 0
+            drawn = np.diff(self.showing.chance, prepend=0.0) > 0
             lines.append(f"weights by {command.weight_column}: {drawn.mean():.0%} of frames count")
         return "\n".join(lines)
 
@@ -88,7 +93,7 @@ class CloningRun:
         if (command.out / CONFIG).is_file() and not command.overwrite:
             return f"policy: {command.out} (it was there already)"
         keep_freed_memory()
-        self._fill_cache()
+        self.showing.fill()
         with written(command.out):
             if command.overwrite:
                 remove_policy(command.out)
@@ -111,9 +116,7 @@ class CloningRun:
         with progress_bar("clone", steps, "steps") as bar:
             bar(cloner.done)
             while cloner.done < steps:
-                rows = self._draw(cloner.rng(0))
-                actions, known = self.shown.chunks(rows)
-                loss = cloner.step(self.situation(rows), actions, known)
+                loss = cloner.step(*self._draw(cloner.rng(0)))
                 recent = [*recent[-99:], loss]
                 bar(1, f"loss {loss:.3f}")
                 log.write(step=cloner.done, loss=loss)
@@ -121,31 +124,9 @@ class CloningRun:
                     cloner.save(command.out, self.identity)
         return float(np.mean(recent)) if recent else float("nan")
 
-    def _draw(self, rng: np.random.Generator) -> Ints:
-        """Return the rows (B, 2) of a step."""
-        places = np.searchsorted(self._chance, rng.random(self.command.cloning.batch), "right")
-        rows: Ints = self.shown.rows[np.minimum(places, len(self.shown.rows) - 1)]
-        return rows
-
-    def situation(self, rows: Ints) -> Situation:
-        """Return what was seen at rows (B, 2)."""
-        shown, pairs = self.shown, rows.tolist()
-        images = np.concatenate([self.frames.read(episode, [t]) for episode, t in pairs])
-        return Situation(
-            views={name: images[:, slot] for slot, name in enumerate(shown.views)},
-            state=np.stack([shown.states[episode][t] for episode, t in pairs]),
-            instructions=[shown.episodes[episode].instructions[0] for episode, _ in pairs],
-        )
-
-    @cached_property
-    def frames(self) -> MixedFrames:
-        """The decoded frames, at the size of the policy."""
-        size, cap = self.command.shape.image_size, self.command.cache_gb
-        return MixedFrames(self.shown.mixture, self.command.cache, size=size, cap_gb=cap)
-
-    def _fill_cache(self) -> None:
-        with progress_bar("decode", len(self.shown.chosen), "episodes") as bar:
-            self.frames.fill(bar, self.shown.chosen)
+    def _draw(self, rng: np.random.Generator) -> tuple[Situation, Floats, Bools]:
+        """Return what a step learns from."""
+        return self.showing.draw(rng, self.command.cloning.batch)
 
     def _policy(self) -> CompactPolicy:
         shown, shape = self.shown, self.command.shape
@@ -190,7 +171,8 @@ class CloningRun:
             "episodes": command.episodes,
             "behaviour": list(command.behaviour),
             "failures": command.failures,
-            "weights": command.weights and hashlib.sha256(self._chance.tobytes()).hexdigest()[:16],
+            "weights": command.weights
+            and hashlib.sha256(self.showing.chance.tobytes()).hexdigest()[:16],
             "seed": command.seed,
             "replan_steps": command.executed,
             "shape": asdict(command.shape),

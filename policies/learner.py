@@ -105,8 +105,9 @@ class Learner:
         table = gathered(trials)
         log_prob, value = self._scored(self._acts, table.seen, table.trace)
         edges = np.cumsum([len(trial) for trial in trials])
-        # a value does not depend on what was drawn, so any trace will do for the last observation
-        _, ends = self._scored(self._acts, finals(trials), table.rows((edges - 1).tolist()).trace)
+        # a value does not depend on what was drawn, so any will do for the last observation
+        any_trace = {name: part[edges - 1] for name, part in table.trace.items()}
+        _, ends = self._scored(self._acts, finals(trials), any_trace)
         parts = zip(np.split(log_prob, edges[:-1]), np.split(value, edges[:-1]), ends, strict=True)
         return [Scores(log_prob=p, residual=np.append(v, end)) for p, v, end in parts]
 

@@ -89,5 +89,5 @@ class ActAdapter(LeRobotAdapter):
         batch = self.batch(seen, actions)
         off = (self._look(batch)[0] - batch["action"]).abs().mean(2)
         counted = torch.from_numpy(known).to(off)
-        found: Tensor = (off * counted).sum(1) / counted.sum(1).clamp_min(1.0)
-        return found
+        loss: Tensor = (off * counted).sum(1) / counted.sum(1).clamp_min(1.0)
+        return loss

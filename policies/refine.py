@@ -34,6 +34,8 @@ class Refine:
     references: str = ""
     """What start and goal look like to the reward model: a dataset with a success under the same
     instruction, or a directory with start/<view>.png and goal/<view>.png."""
+    demonstrations: tuple[str, ...] = ()
+    """Datasets whose successes are imitated along with it, by ``--learner.objective.bc-weight``."""
     algorithm: str = "phi-ppo"
     """phi-ppo, ppo, grpo, rloo, phi-rloo, awr, or one that is not sound (unsound-…)."""
     rollouts: int = 960
@@ -73,6 +75,10 @@ class Refine:
     """Replace what is in ``--out``. Without it the run there goes on where it stopped."""
     dry_run: bool = False
     """Say what would be done, and stop."""
+    cache: Path = Path("outputs/cache")
+    """Where decoded frames of demonstrations are kept between runs."""
+    cache_gb: float = 8.0
+    """Most disk that ``--cache`` may take, in GB, the frames of other runs there included."""
     lam: tuple[float, float] = (0.8, 0.95)
     """λ per decision, of the first update and of the last: how little Φ is trusted."""
     starts: StartConfig = field(default_factory=StartConfig)
@@ -89,6 +95,17 @@ class Refine:
             raise InputError(f"--gamma must be in (0, 1], got {self.gamma}")
         if self.ray_address and not self.uses_ray:
             raise InputError("--ray-address is for --launcher ray: give both, or neither")
+        weight = self.learner.objective.bc_weight
+        if self.demonstrations and not weight:
+            raise InputError(
+                "--demonstrations are given and count nothing: give "
+                "--learner.objective.bc-weight, such as 0.1"
+            )
+        if weight and not self.demonstrations:
+            raise InputError(
+                f"--learner.objective.bc-weight {weight} needs something to imitate: give "
+                "--demonstrations DATASET"
+            )
 
     @property
     def uses_ray(self) -> bool:

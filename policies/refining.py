@@ -57,8 +57,13 @@ class Refinement:
             start=command.lam[0], end=command.lam[1], updates=max(1, self.rounds)
         )
         module = cast(nn.Module, self.setting.stored.policy)
-        clones = self.algorithm.clones
-        self.learner = Learner(module, command.learner, seed=command.seed, clones=clones)
+        self.learner = Learner(
+            module,
+            command.learner,
+            seed=command.seed,
+            clones=self.algorithm.clones,
+            shown=self.setting.showing,
+        )
         grouped = self.algorithm.needs_groups
         self.starts = Starts(config=command.starts, size=command.starts.group if grouped else 1)
         self.state = RunState()
@@ -105,6 +110,8 @@ class Refinement:
             with written(out):
                 forget(out)
         begin_or_resume(self)
+        if self.setting.showing is not None:
+            self.setting.showing.fill()
         with written(out):
             log = self._stack.enter_context(RefineLog(out, resumed=self.state.updates > 0))
         try:

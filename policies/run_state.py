@@ -32,6 +32,8 @@ FREE = (
     "deadline",
     "rollouts",
     "keep_rollouts",
+    "cache",
+    "cache_gb",
     "monitors",
     "stop_on_alarm",
 )
@@ -97,7 +99,10 @@ def _changing(policy: nn.Module) -> dict[str, Tensor]:
 def identity(run: "Refinement") -> dict[str, Any]:
     """Return what a run and the one that resumes it must share."""
     mine = {name: value for name, value in asdict(run.command).items() if name not in FREE}
-    mine["policy"] = run.setting.stored.fingerprint
+    setting = run.setting
+    mine["policy"] = setting.stored.fingerprint
+    if setting.showing is not None:
+        mine["demonstrations"] = setting.showing.shown.mixture.fingerprint
     told: dict[str, Any] = json.loads(json.dumps(mine, default=str))
     return told
 

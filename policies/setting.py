@@ -17,6 +17,7 @@ from .fitting import check_fit, remarks
 from .playing import Player
 from .refine import SPARSE, TRUTH
 from .scoring import FindReferences, Judged, Plain, Scorer
+from .showing import Showing, show_to
 from .storing import load_policy
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class Setting:
                 "actions at once; carry out no more than that"
             )
         self._check_reward(algorithm)
+        self.showing = self._showing()
         self.model: Model | None = None
         self.scorer = self._scorer()
         make = partial(self.bed.make, terminate_on_success=True, **self._drawing())
@@ -82,13 +84,16 @@ class Setting:
 
     def remarks(self) -> list[str]:
         """Return what else a user should know, a line each."""
-        told = {TRUTH: "the simulator's progress", SPARSE: "none: success alone is paid"}
+        known = {TRUTH: "the simulator's progress", SPARSE: "none: success alone is paid"}
         reward = self.command.reward
-        said = [f"potential: {told.get(reward, f'{reward}, γ {self.command.gamma}')}"]
+        told = [f"potential: {known.get(reward, f'{reward}, γ {self.command.gamma}')}"]
         if self.cluster is not None:
             count = min(self.cluster.workers, self.command.envs)
-            said.append(f"{count} Ray actors, cluster {self.cluster.address}")
-        return [*said, *remarks(self.stored.about)]
+            told.append(f"{count} Ray actors, cluster {self.cluster.address}")
+        if self.showing is not None:
+            shown, weight = self.showing.shown, self.command.learner.objective.bc_weight
+            told.append(f"{len(shown.chosen)} demonstrations are imitated, weight {weight}")
+        return [*told, *remarks(self.stored.about)]
 
     def about(self, state: "RunState", found: Success) -> About:
         """Return what is to be known of the policy as it is now."""
@@ -140,6 +145,14 @@ class Setting:
             raise InputError(
                 f"{name} compares episodes that began alike: --starts.group must be at least 2"
             )
+
+    def _showing(self) -> Showing | None:
+        command = self.command
+        if not command.demonstrations:
+            return None
+        return show_to(
+            self.stored, command.demonstrations, cache=command.cache, cache_gb=command.cache_gb
+        )
 
     def _drawing(self) -> dict[str, Any]:
         """Return how environments draw: as large as anybody needs, only when somebody looks."""

@@ -10,6 +10,8 @@ import numpy as np
 import tiny_lerobot
 import torch
 
+from data.layout import DatasetLayout
+from data.writer import DatasetWriter
 from policies.compact import CompactPolicy, CompactPolicyConfig
 from policies.playing import Player, Start
 from policies.storing import About, save_policy
@@ -17,6 +19,8 @@ from robo_reward.acting import Floats, Situation, Trace
 from sim.beds import find_bed
 from sim.chunks import ChunkedEnv
 from sim.env import TabletopEnv
+from sim.pieces import describe_bed
+from sim.rollouts import features, run_episode
 
 TASK = "press_button"
 BLIND = partial(TabletopEnv, TASK, pixels=False)
@@ -107,3 +111,25 @@ def _tabletop(view: str = "front") -> dict[str, Any]:
         "output_features": {"action": PolicyFeature(FeatureType.ACTION, (sizes["action"],))},
         "statistics": statistics,
     }
+
+
+def tabletop_demos(root: Path, *, seeds: Sequence[int] = (1, 2), side: int = 32) -> Path:
+    """A dataset of an expert on a table-top task, seen by one camera."""
+    bed, view = find_bed(TASK), "front"
+    layout = DatasetLayout(
+        fps=bed.fps,
+        image_shapes={view: (side, side, 3)},
+        features=features(bed),
+        robot_type=bed.robot,
+        storage="images",
+    )
+    env = bed.make(image_size=side)
+    description = describe_bed(bed) | {"task": bed.task}
+    with DatasetWriter(root, layout, description=description) as writer:
+        for seed in seeds:
+            episode = run_episode(env, "expert", seed)
+            kept = {*layout.features, f"observation.images.{view}"}
+            rows = [{n: v for n, v in row.items() if n in kept} for row in episode.rows]
+            writer.add_episode(rows, task=episode.task, columns=episode.columns)
+    env.close()
+    return root

@@ -164,8 +164,8 @@ def sidecar(demos: Path, path: Path, **columns: Any) -> Path:
 
 def drawn(command: Clone) -> set[tuple[int, int]]:
     """Return the rows that are drawn at all."""
-    run = CloningRun(replace(command, cloning=CloningConfig(batch=500)))
-    return {(int(e), int(t)) for e, t in run._draw(np.random.default_rng(0))}
+    showing = CloningRun(command).showing
+    return {(int(e), int(t)) for e, t in showing.rows(np.random.default_rng(0), 500)}
 
 
 def test_a_column_of_weights_says_what_is_drawn(
@@ -178,9 +178,7 @@ def test_a_column_of_weights_says_what_is_drawn(
     assert drawn(weighed) == {(1, 2), (1, 3)}
     run = CloningRun(weighed)
     assert "weights by worth: 8% of frames count" in run.plan()
-    rows = CloningRun(replace(weighed, cloning=CloningConfig(batch=4000)))._draw(
-        np.random.default_rng(0)
-    )
+    rows = run.showing.rows(np.random.default_rng(0), 4000)
     assert (rows[:, 1] == 3).mean() == pytest.approx(0.75, abs=0.05)
 
 

@@ -1,9 +1,12 @@
 """`robo-reward refine` on LeRobot's policies, end to end."""
 
+import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from policy_fixtures import TASK, tabletop_act, tabletop_smolvla
@@ -42,10 +45,13 @@ def states(*places: Path) -> list[dict[str, torch.Tensor]]:
 
 
 def stopped_and_gone_on(
-    policy: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+    policy: Path,
+    out: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    make: Callable[[Path, Path], Refine] = command,
 ) -> list[dict[str, torch.Tensor]]:
     """The states of a run and of one that was stopped after its first update."""
-    command(policy, out / "whole").run()
+    make(policy, out / "whole").run()
     update = refining.Refinement._update
 
     def stopping(self: Any, log: Any) -> None:
@@ -56,9 +62,9 @@ def stopped_and_gone_on(
     with monkeypatch.context() as patch:
         patch.setattr(refining.Refinement, "_update", stopping)
         with pytest.raises(KeyboardInterrupt):
-            command(policy, out / "halves").run()
+            make(policy, out / "halves").run()
     torch.rand(7)  # what else was drawn must not matter
-    command(policy, out / "halves").run()
+    make(policy, out / "halves").run()
     return states(out / "whole", out / "halves")
 
 
@@ -85,6 +91,36 @@ def test_a_run_goes_on_bit_for_bit_and_makes_a_policy_that_lerobot_reads(
     assert made.about.replan_steps == 3
     plain = load_lerobot_policy(tmp_path / "whole/policy", device="cpu")
     assert all(torch.equal(value, after[n].cpu()) for n, value in plain.state_dict().items())
+
+
+@pytest.mark.slow
+def test_ten_updates_of_a_smolvla_move_it_step_by_step(tmp_path: Path) -> None:
+    learner = LearnerConfig(learning_rate=1e-4, minibatch=64, epochs=2, warmup=1)
+    long = command(
+        tabletop_smolvla(tmp_path / "made"),
+        tmp_path / "run",
+        rollouts=320,
+        max_steps=24,
+        envs=8,
+        evaluate_every=10,
+        starts=StartConfig(rollouts=32, group=1),
+        learner=learner,
+    )
+    long.run()
+    text = (tmp_path / "run/refine.jsonl").read_text()
+    updates = [line for line in map(json.loads, text.splitlines()) if "potential_end" in line]
+    assert [line["rollouts"] for line in updates] == list(range(32, 321, 32))
+    first, *later = updates
+    assert (first["clip_fraction"], first["ratio_max"]) == pytest.approx((0.0, 1.0), abs=1e-4)
+    assert first["kl_reference"] == pytest.approx(0.0, abs=1e-6), "the critic learns alone"
+    for line in later:
+        assert np.isfinite(line["loss"])
+        assert 0.0 < line["kl_reference"] < 2.0
+        assert 0.0 < line["clip_fraction"] < 0.5
+        assert line["explained_variance"] < 1.0
+    assert later[-1]["kl_reference"] > 2.0 * later[0]["kl_reference"]
+    made = load_policy(tmp_path / "run/policy", device="cpu")
+    assert made.about.training["refined"]["rollouts"] == 320
 
 
 def test_it_is_played_and_replaced_like_any_other(
