@@ -17,6 +17,7 @@ from .evaluation import Success
 from .monitors import Observed
 from .potential_fit import PotentialFit
 from .starts import Reached
+from .storing import CONFIG
 
 if TYPE_CHECKING:
     from .refining import Refinement
@@ -115,7 +116,7 @@ def forget(out: Path) -> None:
     """
     (out / STATE).unlink(missing_ok=True)
     for name in ("policy", "best"):
-        if (out / name).exists():
+        if (out / name / CONFIG).is_file():
             shutil.rmtree(out / name)
     for name in ("refine.jsonl", "curve.png"):
         (out / name).unlink(missing_ok=True)

@@ -118,6 +118,7 @@ class Setting:
                 action_names=self.bed.action_names,
                 named=True,
                 robot=self.bed.robot,
+                task=self.command.env,
             )
         return replace(about, replan_steps=self.replan, training=training)
 

@@ -137,10 +137,13 @@ def test_it_is_played_and_replaced_like_any_other(
     assert "succeeded  0 of 2" in told
     once = command(policy, tmp_path / "run", rollouts=2)
     once.run()
+    stale = tmp_path / "run/best/eval.json"
+    stale.touch()
     replace(once, seed=1, overwrite=True).run()
+    assert not stale.exists(), "figures of the policy that is gone"
     begun, made = (load_policy(p, device="cpu") for p in (policy, tmp_path / "run/policy"))
     assert made.about.training["refined"]["from"] == begun.fingerprint
-    replace(played, policy=tmp_path / "run/policy", robot="", overwrite=True).run()
+    replace(played, policy=tmp_path / "run/policy", env="", robot="").run()
     assert "only how many" not in capsys.readouterr().out.split("evaluation")[-1]
 
 
