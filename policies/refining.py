@@ -183,12 +183,8 @@ class Refinement:
             empty = [Scores.none(len(trial)) for trial in trials]
             rollouts = self._rollouts(trials, judged, empty)
             again = groups_to_refill(rollouts, tried=tried, tries=tries)
-            kept = set(usable_groups(rollouts)) if not again else None
-            keep = [
-                i
-                for i, trial in enumerate(trials)
-                if trial.start.group not in again and (kept is None or trial.start.group in kept)
-            ]
+            teach = set(usable_groups(rollouts))
+            keep = [i for i, trial in enumerate(trials) if trial.start.group in teach]
             trials, judged = [trials[i] for i in keep], [judged[i] for i in keep]
             if not again:
                 break

@@ -71,8 +71,7 @@ class RunState:
             for key, value in learner.optimiser.state.get(parameter, {}).items():
                 tensors[f"moment.{name}.{key}"] = value.contiguous()
         for number, reached in enumerate(starts.reached):
-            if reached.played is not None:
-                tensors[f"reached.{number}"] = torch.from_numpy(reached.played)
+            tensors[f"reached.{number}"] = torch.from_numpy(reached.played)
         told = {
             "identity": identity(run),
             "updates": self.updates,

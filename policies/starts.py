@@ -24,8 +24,8 @@ class Reached:
     """A state of an earlier episode."""
 
     seed: int
-    played: Floats | None
-    """(t, A) the actions that lead there; None: the beginning."""
+    played: Floats
+    """(t, A) the actions that lead there."""
     progress: float
     """Φ there."""
 
@@ -50,15 +50,20 @@ class Starts:
         count = config.rollouts // self.size if groups is None else groups
         again = rng.random(count) < config.restarts
         for group in range(count):
-            chosen = self._again(rng) if again[group] and self.reached else self._fresh()
-            found += [Start(seed=chosen.seed, played=chosen.played, group=self.groups)] * self.size
+            if again[group] and self.reached:
+                chosen = self._again(rng)
+                start = Start(seed=chosen.seed, played=chosen.played, group=self.groups)
+            else:
+                start = Start(seed=self._fresh(), group=self.groups)
+            found += [start] * self.size
             self.groups += 1
         return found
 
-    def _fresh(self) -> Reached:
+    def _fresh(self) -> int:
+        """Return a training seed that was not used yet."""
         seed = seeds("train", 1, start=PASSED_OVER + self.begun)[0]
         self.begun += 1
-        return Reached(seed, None, 0.0)
+        return seed
 
     def _again(self, rng: np.random.Generator) -> Reached:
         """Return an earlier state, drawn in proportion to Φ."""
