@@ -76,12 +76,12 @@ class Judged:
     """A progress model as the potential."""
 
     def __init__(self, model: ProgressModel, references: FindReferences) -> None:
-        self.model, self._references = model, references
+        self.model, self.references = model, references
 
     def score(self, trials: Sequence[Trial]) -> list[Potentials]:
         """Return the potentials of each; one pass judges a decision of all of them."""
         sessions = [
-            self.model.begin(trial.instruction, self._references(trial.instruction))
+            self.model.begin(trial.instruction, self.references(trial.instruction))
             for trial in trials
         ]
         held = [HeldPotential() for _ in trials]

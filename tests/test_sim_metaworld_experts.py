@@ -116,8 +116,46 @@ def test_behaviours_are_named_like_ours_and_unknown_ones_are_listed(
     assert "early_release" not in behaviours(envs["reach"].rules)
     assert "early_release" in behaviours(envs["pick-place"].rules)
     rng = np.random.default_rng(0)
-    with pytest.raises(InputError, match=r"no behaviour 'miss' in reach; there are: expert, noise"):
-        Expert(envs["reach"], "miss", rng=rng, noise_rng=rng)
+    with pytest.raises(InputError, match=r"no behaviour 'sulk' in reach; there are: expert, noise"):
+        Expert(envs["reach"], "sulk", rng=rng, noise_rng=rng)
+
+
+@pytest.mark.parametrize("name", ["drawer-open", "pick-place"])
+def test_a_miss_goes_through_the_motions_beside_the_spot(
+    envs: dict[str, MetaWorldEnv], name: str
+) -> None:
+    env = envs[name]
+    hand: dict[str, list[np.ndarray]] = {}
+    for behaviour in ("expert", "miss"):
+        infos, hand[behaviour] = [env.reset(seed=3)[1]], []
+        streams = generators(3)
+        expert = Expert(env, behaviour, rng=streams["expert"], noise_rng=streams["noise"])
+        for action in expert.actions():
+            infos.append(env.step(action)[4])
+            hand[behaviour].append(env.sensed[:3].copy())
+    assert not infos[-1]["is_success"]
+    assert np.all(progress(infos) < 0.7)
+    steps = np.arange(20, len(hand["expert"]) - IDLE)
+    apart = np.stack(hand["miss"])[steps] - np.stack(hand["expert"])[steps]
+    away = np.hypot(apart[:, 0], apart[:, 1])
+    assert np.median(away) == pytest.approx(0.095, abs=0.04)
+    # the rehearsal left nothing behind: the same actions from a fresh reset lead there again
+    env.reset(seed=3)
+    streams = generators(3)
+    actions = list(
+        _told(env, Expert(env, "miss", rng=streams["expert"], noise_rng=streams["noise"]))
+    )
+    there = env.sensed.copy()
+    env.reset(seed=3)
+    for action in actions:
+        env.step(action)
+    assert np.array_equal(env.sensed, there)
+
+
+def _told(env: MetaWorldEnv, expert: Expert) -> Iterator[np.ndarray]:
+    for action in expert.actions():
+        env.step(action)
+        yield action
 
 
 def test_the_noise_has_a_stream_of_its_own(envs: dict[str, MetaWorldEnv]) -> None:

@@ -17,6 +17,7 @@ from robo_reward.errors import InputError
 
 from .env import MetaWorldEnv
 from .rules import MetaWorldRules
+from .snapshot import read_stock, write_stock
 from .stock import make_policy
 
 type Floats = NDArray[np.float64]
@@ -26,6 +27,7 @@ BEHAVIOURS = {
     "noise": "the same with noise on every action: some succeed, some do not",
     "early_release": "opens the hand on the way, then goes on without what it carried",
     "pause": "stops for a while on the way, then goes on",
+    "miss": "goes through all of it beside the spot, from beginning to end",
     "detour": "goes a long way round, then goes on",
     "recovery": "lets go or breaks off on the way, then begins again",
     "stop": "stops for good at some point before the end",
@@ -84,17 +86,20 @@ class Expert:
         self._break = _REACH + 0.65 * float(rng.uniform(0.1, 0.5)) if spoils else math.inf
         self._stop = float(rng.uniform(0.08, 0.8)) if behaviour == "stop" else math.inf
         self._left = PATIENCE
+        self._beside = _draw_miss(rng) if behaviour == "miss" else None
 
     def actions(self) -> Iterator[NDArray[np.float32]]:
         """Yield actions (4,) float32 until the episode is over, reading the state before each."""
         count = 0
+        if self._beside is not None:
+            yield from self._ghost(self._beside)
         while self._left > 0 and not self._succeeded() and self._progress() < self._stop:
             if count == self._moment:
                 yield from self._interruption()
             if self._progress() >= self._break:
                 self._break = math.inf
                 yield from self._let_go()
-            yield self._act(self._followed())
+            yield self._act(self._followed(self._env.sensed))
             count += 1
         yield from self._still()
 
@@ -113,11 +118,30 @@ class Expert:
     def _progress(self) -> float:
         return self._env.verdicts[self.goal].progress
 
-    def _followed(self) -> Floats:
+    def _ghost(self, beside: Floats) -> Iterator[NDArray[np.float32]]:
+        """Move as an expert would, so far beside it, and give up."""
+        for *hand, gripper in self._rehearsed():
+            self._gripper = gripper
+            yield from self._go(np.array(hand) + beside, 1)
+        self._left = 0
+
+    def _rehearsed(self) -> list[Floats]:
+        """Return hand and gripper (4,) after each step of an expert, which is then taken back."""
+        stock, sensed = self._env.stock, self._env.sensed
+        before, path, done = read_stock(stock), list[Floats](), False
+        while not done and len(path) < PATIENCE:
+            action = self._followed(sensed)
+            sensed, _, _, _, told = stock.step(action.astype(np.float32))
+            path.append(np.append(sensed[:3], action[3]))
+            done = bool(told["success"])
+        write_stock(stock, before)
+        return path
+
+    def _followed(self, sensed: Floats) -> Floats:
         """Return what the scripted policy does now; it may change what it is shown."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            action = self._policy.get_action(self._env.sensed.copy())
+            action = self._policy.get_action(sensed.copy())
         return np.clip(np.asarray(action, np.float64), -1.0, 1.0)
 
     def _act(self, command: Floats) -> NDArray[np.float32]:
@@ -150,8 +174,14 @@ class Expert:
         if self._behaviour == "early_release":
             self._left = 0
             for _ in range(_AFTER_RELEASE):
-                yield self._act(np.append(self._followed()[:3], OPEN))
+                yield self._act(np.append(self._followed(self._env.sensed)[:3], OPEN))
             return
         for _ in range(8):
             yield self._act(np.array((0, 0, 0, OPEN)))
         yield from self._go(self._env.sensed[:3] + np.array((0.0, 0.0, 0.1)), 25)
+
+
+def _draw_miss(rng: Generator) -> Floats:
+    """Return (3,) how far beside the spot everything is done, in metres: 7 to 12 cm."""
+    angle, away = rng.uniform(0.0, 2.0 * math.pi), rng.uniform(0.07, 0.12)
+    return np.array((away * math.cos(angle), away * math.sin(angle), rng.uniform(0.0, 0.04)))
