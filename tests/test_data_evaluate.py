@@ -55,6 +55,19 @@ def test_an_estimate_that_says_nothing_of_an_episode_is_left_out_there() -> None
     assert success_auroc([float(phi[-1]) for phi in progress], cases) == 1.0
 
 
+def test_failures_that_end_at_a_potential_of_success_are_counted() -> None:
+    ends = [
+        ([0, 0, 0], 0.9),
+        ([0, 0, 0], 0.8),
+        ([0, 1, 0], 0.95),
+        ([0, 0, 1], 0.9),
+        ([0, 0, 0], NAN),
+    ]
+    cases = [case([0, 0.5, 0.6], done) for done, _ in ends]
+    figures = summary([np.array([0.0, 0.5, end]) for _, end in ends], cases)
+    assert (figures["failures"], figures["failures_claimed"]) == (3.0, 2.0)
+
+
 def test_the_summary_in_numbers() -> None:
     cases = [
         case([0, 0.5, 1]),
