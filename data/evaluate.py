@@ -155,14 +155,15 @@ def summary(progress: Sequence[NDArray[np.floating]], cases: Sequence[Case]) -> 
     ``mae`` is the mean over episodes of mean |Φ − truth|; ``constant_max`` is the largest Φ of
     episodes whose truth is constant (moves by less than .1), which have no rank correlation.
     NaN where there is no such episode. Frames without truth or Φ (NaN) are left out.
-    ``failures_claimed`` of the ``failures`` end at a Φ that claims success (above .8).
+    In ``failures_claimed`` of the ``failures``, where nothing was ever done, Φ comes to claim
+    success (above .8).
     """
     rows = [agreement(phi, case) for phi, case in zip(progress, cases, strict=True)]
     told = {name: [row[name] for row in rows if not np.isnan(row[name])] for name in AGREEMENT}
     failed = [
-        float(phi[-1] > DONE)
+        bool((phi > DONE).any())
         for phi, case in zip(progress, cases, strict=True)
-        if case.done[-1] == 0.0 and not np.isnan(phi[-1])
+        if case.done[-1] == 0.0 and not (case.done == 1.0).any() and not np.isnan(phi).all()
     ]
     constant = told["constant_max"]
     return {

@@ -143,8 +143,8 @@ class Setting:
     def false_positive_rate(self) -> float | None:
         """How often Φ is known to claim success of a failure; None where nobody counted.
 
-        The truth never does. Of a model (k + 1) / (n + 2), if k of the n failures of its validation
-        ended so, which is what `fooled` makes of the first updates.
+        The truth never does. Of a model (k + 1) / (n + 2), if it claimed success in k of the n
+        failures of its validation: the rate that monitors make of the first updates, too.
         """
         if self.model is None:
             return 0.0 if self.command.reward == TRUTH else None

@@ -136,7 +136,11 @@ class Study:
             names = sorted(set().union(*fired))
             which = {name: sum(name in one for one in fired) for name in names}
             ends = [[rate(line) for line in run if "evaluation" in line] for run in runs]
-            lost = [alarmed for (first, *_, last), alarmed in zip(ends, fired) if last < first]
+            lost = [
+                alarmed
+                for (first, *_, last), alarmed in zip(ends, fired, strict=True)
+                if last < first
+            ]
             print(
                 f"{' '.join(group)}: an alarm in {sum(map(bool, fired))} of {len(runs)} runs "
                 f"{which}; success {mean(one[0] for one in ends):.2f} → "
