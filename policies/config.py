@@ -147,3 +147,15 @@ class Limits:
     """Expected share of failures with a claim; the smaller of it and that of the first updates
     counts. None: the model's own, of its validation, where that is known (the simulator's truth:
     0)."""
+
+    def __post_init__(self) -> None:
+        """Refuse a rate that is none.
+
+        Raises:
+            InputError: If it is not in [0, 1].
+        """
+        if not 0.0 <= (self.false_positive_rate or 0.0) <= 1.0:
+            raise InputError(
+                "--monitors.false-positive-rate is a share of failures, in [0, 1], got "
+                f"{self.false_positive_rate}"
+            )

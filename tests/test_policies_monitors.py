@@ -21,6 +21,7 @@ from policies.monitors import (
     retracted,
 )
 from policies.observing import Observed
+from robo_reward.errors import InputError
 
 LIMITS = Limits()
 
@@ -159,6 +160,14 @@ def test_a_claim_that_is_taken_back_is_counted_apart() -> None:
     always = [observation(peak=0.9)]
     assert retracted(always, LIMITS) is None
     assert retracted(always, replace(LIMITS, false_positive_rate=0.0)) is not None
+
+
+@pytest.mark.parametrize("rate", [-0.1, 1.5, math.nan])
+def test_a_rate_that_is_no_share_is_refused(rate: float) -> None:
+    with pytest.raises(
+        InputError, match=r"false-positive-rate is a share of failures, in \[0, 1\]"
+    ):
+        Limits(false_positive_rate=rate)
 
 
 def test_a_high_rate_of_validation_does_not_excuse_what_was_not_there_at_first() -> None:
