@@ -14,6 +14,7 @@ from robo_reward.calibration import (
     success_threshold,
     unsure,
 )
+from robo_reward.decisions import DONE
 from robo_reward.errors import InputError
 from robo_reward.goals import Goal
 from robo_reward.metrics import auroc, ccc, mean_error, spearman
@@ -154,9 +155,16 @@ def summary(progress: Sequence[NDArray[np.floating]], cases: Sequence[Case]) -> 
     ``mae`` is the mean over episodes of mean |Φ − truth|; ``constant_max`` is the largest Φ of
     episodes whose truth is constant (moves by less than .1), which have no rank correlation.
     NaN where there is no such episode. Frames without truth or Φ (NaN) are left out.
+    In ``failures_claimed`` of the ``failures``, where nothing was ever done, Φ comes to claim
+    success (above .8).
     """
     rows = [agreement(phi, case) for phi, case in zip(progress, cases, strict=True)]
     told = {name: [row[name] for row in rows if not np.isnan(row[name])] for name in AGREEMENT}
+    failed = [
+        bool((phi > DONE).any())
+        for phi, case in zip(progress, cases, strict=True)
+        if case.done[-1] == 0.0 and not (case.done == 1.0).any() and not np.isnan(phi).all()
+    ]
     constant = told["constant_max"]
     return {
         "spearman_success": _mean(told["spearman_success"]),
@@ -165,6 +173,8 @@ def summary(progress: Sequence[NDArray[np.floating]], cases: Sequence[Case]) -> 
         "constant_max": max(constant) if constant else float("nan"),
         "episodes": float(len(told["mae"])),
         "constant_episodes": float(len(constant)),
+        "failures": float(len(failed)),
+        "failures_claimed": float(sum(failed)),
     }
 
 

@@ -115,3 +115,47 @@ class LearnerConfig:
             at_least(0, name, getattr(self, name))
         if not self.clip_gradient > 0:
             raise InputError(f"clip_gradient must be above 0, got {self.clip_gradient}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """When a monitor of `policies.monitors` speaks."""
+
+    alpha: float = 2e-4
+    """Level of each test: at most .05 over the seven that are tests, and 40 updates."""
+    first: int = 3
+    """Updates that stand for the beginning."""
+    last: int = 3
+    """Updates that stand for now; nothing is said before there are ``first + last``."""
+    divergence: float = 0.15
+    """By how much more than the success rate the mean final Φ may have risen."""
+    hovering: float = 0.15
+    """By how much the share of hovering episodes may have risen."""
+    cycling: float = 0.5
+    """By how much the ups and downs of Φ that led nowhere may have grown, per episode."""
+    disagreement: float = 1.25
+    """Times the disagreement of views may have become."""
+    kl: float = 10.0
+    """Nats from the start policy, in the unit in which it is told."""
+    fooled: float = 0.15
+    """By how much the share of true failures that end as claimed successes may exceed what is
+    expected."""
+    retracted: float = 0.25
+    """The same of claims that Φ takes back before the end; an honest model makes them where
+    something is nearly done and lost."""
+    false_positive_rate: float | None = None
+    """Expected share of failures with a claim; the smaller of it and that of the first updates
+    counts. None: the model's own, of its validation, where that is known (the simulator's truth:
+    0)."""
+
+    def __post_init__(self) -> None:
+        """Refuse a rate that is none.
+
+        Raises:
+            InputError: If it is not in [0, 1].
+        """
+        if not 0.0 <= (self.false_positive_rate or 0.0) <= 1.0:
+            raise InputError(
+                "--monitors.false-positive-rate is a share of failures, in [0, 1], got "
+                f"{self.false_positive_rate}"
+            )

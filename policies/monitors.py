@@ -1,55 +1,29 @@
 """Alarms of a refinement: signs that the policy learns to please the reward model, not the task.
 
 Pure functions of a history, one `Observed` an update. Each monitor compares the last updates with
-the first, episode by episode, and is silent unless what it looks for is both large and beyond
-chance. The level of each test is small (`Limits.alpha`), because six monitors look at every update
-of a run and a run without fault should stay silent as a whole.
+the first (`falling` with the best so far), episode by episode, and is silent unless what it looks
+for is both large and beyond chance. The level of each test is small (`Limits.alpha`), because all
+of them look at every update of a run and a run without fault should stay silent as a whole.
 
 None of them proves anything: an alarm says which films to look at. What was wrong from the first
-update on, only `fooled` can see, and only with the false-positive rate of the model's validation.
+update on, only `fooled` and `retracted` can see, and only with the false-positive rate of the
+model's validation.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Any
 
 import numpy as np
 
-from robo_reward.errors import InputError
-from robo_reward.shaping import Floats, Ints
+from robo_reward.shaping import Bools, Floats
 
-from .rollout import Rollout
+from .config import Limits
+from .observing import HIGH, NEAR, Observed
 
-NEAR, HIGH = 0.6, 0.8
-"""Φ that counts as near the goal, and as a claim of success."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Limits:
-    """When a monitor speaks."""
-
-    alpha: float = 2e-4
-    """Level of each test: about .05 over six monitors and 40 updates."""
-    first: int = 3
-    """Updates that stand for the beginning."""
-    last: int = 3
-    """Updates that stand for now; nothing is said before there are ``first + last``."""
-    divergence: float = 0.15
-    """By how much more than the success rate the mean final Φ may have risen."""
-    hovering: float = 0.15
-    """By how much the share of hovering episodes may have risen."""
-    cycling: float = 0.5
-    """By how much the ups and downs of Φ that led nowhere may have grown, per episode."""
-    disagreement: float = 1.25
-    """Times the disagreement of views may have become."""
-    kl: float = 10.0
-    """Nats from the start policy, in the unit in which it is told."""
-    fooled: float = 0.15
-    """By how much the rate of claimed successes among true failures may exceed what is expected."""
-    false_positive_rate: float | None = None
-    """Expected rate: the model's own, of its validation; None: that of the first updates."""
+CLEAR = 2.0
+"""Standard errors that a side condition of an alarm must exceed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,96 +40,13 @@ class Alarm:
     """What it should not have exceeded."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Observed:
-    """What the monitors see of one update: arrays (R,) over its episodes of known outcome."""
-
-    success: Floats
-    """1 or 0, the truth."""
-    final: Floats
-    """Φ of the final observation."""
-    hovering: Floats
-    """1 where Φ was near the goal for half of the time and the task was not done, else 0."""
-    cycling: Floats
-    """Variation of Φ that led nowhere."""
-    disagreement: Floats
-    """Mean disagreement of the model's views or anchors; NaN where nobody measured it."""
-    kl: float = math.nan
-    """KL to the policy that refinement began with; NaN where nobody measured it."""
-
-    def state(self) -> dict[str, Any]:
-        """Return what must be stored to go on, as numbers and lists."""
-        return {
-            name: value.tolist() if isinstance(value, np.ndarray) else value
-            for name, value in asdict(self).items()
-        }
-
-    @classmethod
-    def from_state(cls, state: Mapping[str, Any]) -> "Observed":
-        """Return what was stored.
-
-        Raises:
-            InputError: If it is not what `state` gave.
-        """
-        try:
-            arrays = {n: np.array(v, np.float64) for n, v in state.items() if n != "kl"}
-            return cls(**arrays, kl=float(state["kl"]))
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputError(f"not a record of an update: {error}") from error
-
-
-def hovers(potential: Floats, steps: Ints, *, success: bool) -> bool:
-    """Return whether Φ (N,) was near the goal for half of the steps (N,) of a failed episode."""
-    near = steps[potential >= NEAR].sum()
-    return bool(not success and 2 * near >= steps.sum())
-
-
-def cycles(potential: Floats) -> float:
-    """Return Σ|ΔΦ| − |Φ_N − Φ_0| of Φ (N + 1,), the final one included; 0 for a steady rise.
-
-    The ratio of the two would also grow where episodes merely get less far.
-    """
-    return float(np.abs(np.diff(potential)).sum() - abs(potential[-1] - potential[0]))
-
-
-def observed(
-    rollouts: Sequence[Rollout], disagreement: Floats | None = None, kl: float = math.nan
-) -> Observed:
-    """Return what the monitors see of an update; lost episodes are left out.
-
-    Args:
-        rollouts: The R episodes of the update.
-        disagreement: (R,) mean disagreement of views in each; None: not measured.
-        kl: KL to the start policy.
-
-    Raises:
-        InputError: If there is not a disagreement for every rollout.
-    """
-    told = np.full(len(rollouts), np.nan) if disagreement is None else disagreement
-    if told.shape != (len(rollouts),):
-        raise InputError(f"need a disagreement for each of {len(rollouts)}, got {told.shape}")
-    known = [(one, told[place]) for place, one in enumerate(rollouts) if not one.lost]
-    rows = [
-        (
-            float(one.success),
-            one.final_potential,
-            float(hovers(one.potential, one.decisions.steps, success=one.success)),
-            cycles(np.append(one.potential, one.final_potential)),
-            apart,
-        )
-        for one, apart in known
-    ]
-    columns = np.array(rows, np.float64).reshape(len(rows), 5).T
-    names = ("success", "final", "hovering", "cycling", "disagreement")
-    return Observed(**dict(zip(names, columns, strict=True)), kl=kl)
-
-
 def divergence(history: Sequence[Observed], limits: Limits) -> Alarm | None:
     """Speak if the mean final Φ rose more than the success rate, and the latter did not rise."""
     claimed, _ = _rise(history, limits, lambda one: one.final)
     true, error = _rise(history, limits, lambda one: one.success)
     apart, noise = _rise(history, limits, lambda one: one.final - one.success)
-    if not _beyond(apart - limits.divergence, noise, limits) or true > 2.0 * error:
+    unlikely = apart - limits.divergence > _chance(noise, limits.alpha)
+    if not unlikely or true > CLEAR * error or not _told(history):
         return None
     return Alarm(
         name="divergence",
@@ -167,10 +58,40 @@ def divergence(history: Sequence[Observed], limits: Limits) -> Alarm | None:
     )
 
 
+def falling(history: Sequence[Observed], limits: Limits) -> Alarm | None:
+    """Speak if success fell from its best, and the mean final Φ fell by less than half as much.
+
+    The best are the updates in a row, of all before the last ones, with most successes; the level
+    is shared out among them. Where Φ falls with success the model sees that the task is being
+    lost: it is not fooled, and evaluations tell of the loss.
+    """
+    begins = range(len(history) - limits.first - limits.last + 1)
+    if not begins or not _told(history):
+        return None
+
+    def gone(begin: int) -> float:
+        return -_rise(history, limits, lambda one: one.success, begin)[0]
+
+    best = max(begins, key=gone)
+    rise, error = _rise(history, limits, lambda one: one.success, best)
+    kept, noise = _rise(history, limits, lambda one: one.final - one.success / 2.0, best)
+    bound = _chance(error, limits.alpha / len(begins))
+    if not -rise > bound or not kept > CLEAR * noise:
+        return None
+    return Alarm(
+        name="falling",
+        says=f"true success fell by {-rise:.2f} from updates {best + 1} to {best + limits.first}, "
+        f"the mean final potential by {-rise / 2.0 - kept:.2f}: the policy is paid for something "
+        "else; go back to an earlier checkpoint, and look at failures of high potential",
+        value=-rise,
+        bound=bound,
+    )
+
+
 def hovering(history: Sequence[Observed], limits: Limits) -> Alarm | None:
     """Speak if more episodes than at first stay near the goal without reaching it."""
     rise, noise = _rise(history, limits, lambda one: one.hovering)
-    if not _beyond(rise - limits.hovering, noise, limits):
+    if not rise - limits.hovering > _chance(noise, limits.alpha):
         return None
     return Alarm(
         name="hovering",
@@ -185,7 +106,7 @@ def hovering(history: Sequence[Observed], limits: Limits) -> Alarm | None:
 def cycling(history: Sequence[Observed], limits: Limits) -> Alarm | None:
     """Speak if Φ goes up and down to no end more than at first."""
     rise, noise = _rise(history, limits, lambda one: one.cycling)
-    if not _beyond(rise - limits.cycling, noise, limits):
+    if not rise - limits.cycling > _chance(noise, limits.alpha):
         return None
     return Alarm(
         name="cycling",
@@ -204,7 +125,7 @@ def disagreement(history: Sequence[Observed], limits: Limits) -> Alarm | None:
     if not first > 0.0:
         return None
     rise, noise = _rise(history, limits, lambda one: one.disagreement / first)
-    if not _beyond(1.0 + rise - limits.disagreement, noise, limits):
+    if not 1.0 + rise - limits.disagreement > _chance(noise, limits.alpha):
         return None
     now = first * (1.0 + rise)
     return Alarm(
@@ -231,36 +152,54 @@ def distance(history: Sequence[Observed], limits: Limits) -> Alarm | None:
 
 
 def fooled(history: Sequence[Observed], limits: Limits) -> Alarm | None:
-    """Speak if more true failures than expected end at a Φ that claims success.
-
-    The count is tested by its binomial tail against the expected rate and the allowance. Where the
-    rate must be measured from the first updates, (k + 1) / (n + 2) stands for it.
-    """
-    from scipy import stats  # late: it takes a second, and settings are read without it
-
-    def claims(one: Observed) -> Floats:
-        return np.where(one.final[one.success == 0.0] > HIGH, 1.0, 0.0)
-
-    early, late = _ends(history, limits, claims)
-    if limits.false_positive_rate is not None:
-        late = np.concatenate([claims(one) for one in history[-limits.last :]] or [early])
-        expected = limits.false_positive_rate
-    else:
-        expected = (float(early.sum()) + 1.0) / (len(early) + 2.0)
-    bound = min(1.0, expected + limits.fooled)
-    if not len(late) or stats.binom.sf(late.sum() - 1, len(late), bound) > limits.alpha:
+    """Speak if more true failures than expected end at a Φ that claims success."""
+    found = _too_many(history, limits, lambda one: one.final > HIGH, limits.fooled)
+    if found is None:
         return None
+    count, of, expected, bound = found
     return Alarm(
         name="fooled",
-        says=f"{int(late.sum())} of {len(late)} true failures end at a potential above {HIGH}, "
-        f"where {expected:.0%} were expected: the reward model is fooled; stop, look at them, and "
+        says=f"{count} of {of} true failures end at a potential above {HIGH}, where "
+        f"{expected:.0%} were expected: the reward model is fooled; stop, look at them, and "
         "train it on them as failures",
-        value=float(late.mean()),
+        value=count / of,
         bound=bound,
     )
 
 
-MONITORS = (divergence, hovering, cycling, disagreement, distance, fooled)
+def retracted(history: Sequence[Observed], limits: Limits) -> Alarm | None:
+    """Speak if in more true failures than expected Φ claims success and takes it back.
+
+    Something that is nearly done and lost looks the same, which is why more of it is allowed.
+    """
+
+    def took_back(one: Observed) -> Bools:
+        return (one.peak > HIGH) & (one.final <= HIGH)
+
+    found = _too_many(history, limits, took_back, limits.retracted)
+    if found is None:
+        return None
+    count, of, expected, bound = found
+    return Alarm(
+        name="retracted",
+        says=f"in {count} of {of} true failures the potential rises above {HIGH} and falls again, "
+        f"where {expected:.0%} were expected: look at those moments; if nothing was nearly done "
+        "and lost, the reward model is fooled by what it sees there",
+        value=count / of,
+        bound=bound,
+    )
+
+
+MONITORS = (
+    divergence,
+    falling,
+    hovering,
+    cycling,
+    disagreement,
+    distance,
+    fooled,
+    retracted,
+)
 """All of them, each (history, limits) → alarm or None."""
 
 
@@ -269,32 +208,71 @@ def alarms(history: Sequence[Observed], limits: Limits) -> list[Alarm]:
     return [alarm for monitor in MONITORS if (alarm := monitor(history, limits)) is not None]
 
 
+def _too_many(
+    history: Sequence[Observed], limits: Limits, sign: Callable[[Observed], Bools], allowed: float
+) -> tuple[int, int, float, float] | None:
+    """Return (failures with a sign, failures, expected share, bound) of the last updates.
+
+    None if the count is not in the binomial tail beyond the bound: the expected share and what is
+    allowed on top. The share of the first updates is (k + 1) / (n + 2); with a rate that is known
+    beforehand nothing waits for them, and what was wrong from the start shows.
+    """
+    from scipy.special import bdtrc  # late: settings are read without it
+
+    def read(one: Observed) -> Floats:
+        return np.where(sign(one)[one.success == 0.0], 1.0, 0.0)
+
+    early, late = _ends(history, limits, read)
+    expected = (float(early.sum()) + 1.0) / (len(early) + 2.0)
+    if limits.false_positive_rate is not None:
+        late = np.concatenate([read(one) for one in history[-limits.last :]] or [early])
+        expected = min(expected, limits.false_positive_rate)
+    bound = min(1.0, expected + allowed)
+    if not len(late) or bdtrc(late.sum() - 1, len(late), bound) > limits.alpha:
+        return None
+    return int(late.sum()), len(late), expected, bound
+
+
+def _told(history: Sequence[Observed]) -> bool:
+    """Return whether there is a Φ at all: without a reward model it is 0 throughout."""
+    return any(one.final.any() for one in history)
+
+
 def _ends(
-    history: Sequence[Observed], limits: Limits, read: Callable[[Observed], Floats]
+    history: Sequence[Observed],
+    limits: Limits,
+    read: Callable[[Observed], Floats],
+    begin: int = 0,
 ) -> tuple[Floats, Floats]:
-    """Return what is read of the episodes of the first and of the last updates, known ones."""
-    if len(history) < limits.first + limits.last:
+    """Return what is read of the episodes of the first updates from ``begin`` on and of the last.
+
+    Numbers that are not known are left out, and all of them while there are too few updates.
+    """
+    if len(history) < begin + limits.first + limits.last:
         return np.zeros(0), np.zeros(0)
-    early = np.concatenate([read(one) for one in history[: limits.first]])
+    early = np.concatenate([read(one) for one in history[begin : begin + limits.first]])
     late = np.concatenate([read(one) for one in history[-limits.last :]])
     return early[~np.isnan(early)], late[~np.isnan(late)]
 
 
 def _rise(
-    history: Sequence[Observed], limits: Limits, read: Callable[[Observed], Floats]
+    history: Sequence[Observed],
+    limits: Limits,
+    read: Callable[[Observed], Floats],
+    begin: int = 0,
 ) -> tuple[float, float]:
-    """Return by how much a mean rose from the first to the last updates, and its standard error.
+    """Return by how much a mean rose between the two of `_ends`, and its standard error.
 
     NaN where there is too little to say. A few equal episodes do not make a sure mean: to each
     variance two more are added, .2 to either side.
     """
-    early, late = _ends(history, limits, read)
+    early, late = _ends(history, limits, read, begin)
     if len(early) < 2 or len(late) < 2:
         return math.nan, math.nan
     parts = [(part.var() + 0.08 / len(part)) / len(part) for part in (early, late)]
     return float(late.mean() - early.mean()), math.sqrt(sum(parts))
 
 
-def _beyond(excess: float, error: float, limits: Limits) -> bool:
-    """Return whether an excess with a standard error is above 0 beyond chance; NaN is not."""
-    return excess > -NormalDist().inv_cdf(limits.alpha) * error
+def _chance(error: float, level: float) -> float:
+    """Return what chance alone exceeds with a probability of ``level``, given a standard error."""
+    return -NormalDist().inv_cdf(level) * error

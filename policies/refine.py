@@ -7,8 +7,7 @@ from typing import Literal
 from robo_reward.config import at_least
 from robo_reward.errors import InputError
 
-from .config import LearnerConfig, StartConfig
-from .monitors import Limits
+from .config import LearnerConfig, Limits, StartConfig
 
 TRUTH, SPARSE = "truth", "sparse"
 

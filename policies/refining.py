@@ -1,6 +1,7 @@
 """One refinement run: what it plays with, its updates, and how it stops and goes on."""
 
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, cast
 
@@ -19,7 +20,8 @@ from .evaluation import Success, evaluate, summed_up
 from .groups import groups_to_refill, usable_groups
 from .keeping import keep_rollouts
 from .learner import Learner, Scores
-from .monitors import alarms, observed
+from .monitors import alarms
+from .observing import observed
 from .playing import Start, Trial
 from .potential_fit import fitted
 from .refine_log import RefineLog
@@ -66,6 +68,10 @@ class Refinement:
         )
         grouped = self.algorithm.needs_groups
         self.starts = Starts(config=command.starts, size=command.starts.group if grouped else 1)
+        self.limits = command.monitors
+        if self.limits.false_positive_rate is None:
+            known = self.setting.false_positive_rate
+            self.limits = replace(self.limits, false_positive_rate=known)
         self.state = RunState()
         self.clock = Clock()
         self._stack = ExitStack()
@@ -164,7 +170,7 @@ class Refinement:
         """
         apart = np.array([found.apart.mean() for found in judged])
         self.state.observed.append(observed(rollouts, apart, kl))
-        found = alarms(self.state.observed, self.command.monitors)
+        found = alarms(self.state.observed, self.limits)
         log.alarms(self.state, found)
         if found and self.command.stop_on_alarm:
             self._save()

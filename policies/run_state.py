@@ -14,7 +14,7 @@ from robo_reward.errors import CheckpointError
 from robo_reward.files import finite, write_atomically
 
 from .evaluation import Success
-from .monitors import Observed
+from .observing import Observed
 from .potential_fit import PotentialFit
 from .starts import Reached
 from .storing import CONFIG

@@ -87,6 +87,10 @@ class Setting:
         known = {TRUTH: "the simulator's progress", SPARSE: "none: success alone is paid"}
         reward = self.command.reward
         told = [f"potential: {known.get(reward, f'{reward}, γ {self.command.gamma}')}"]
+        if self.model is not None and self.false_positive_rate is not None:
+            told.append(
+                f"its validation expects {self.false_positive_rate:.0%} of failures to fool it"
+            )
         if self.cluster is not None:
             count = min(self.cluster.workers, self.command.envs)
             told.append(f"{count} Ray actors, cluster {self.cluster.address}")
@@ -134,6 +138,23 @@ class Setting:
     def reward_fingerprint(self) -> str:
         """Which reward model judges; empty for none."""
         return "" if self.model is None else self.model.fingerprint
+
+    @property
+    def false_positive_rate(self) -> float | None:
+        """How often Φ is known to claim success of a failure; None where nobody counted.
+
+        The truth never does. Of a model (k + 1) / (n + 2), if it claimed success in k of the n
+        failures of its validation: the rate that monitors make of the first updates, too.
+        """
+        if self.model is None:
+            return 0.0 if self.command.reward == TRUTH else None
+        from robo_reward.checkpoint import read_config, resolve
+
+        training = read_config(resolve(Path(self.command.reward))).get("training", {})
+        counted = training.get("validation") or {}
+        if not counted.get("failures"):
+            return None
+        return float((counted["failures_claimed"] + 1.0) / (counted["failures"] + 2.0))
 
     def _check_reward(self, algorithm: Algorithm) -> None:
         reward, name = self.command.reward, self.command.algorithm

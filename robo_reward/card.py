@@ -16,6 +16,8 @@ _FIGURES = {
     "success_auroc": "AUROC of the success score, by episode",
     "time_to_go_error": "mean error of the seconds until success, successes",
     "episodes": "episodes judged",
+    "failures": "of them, in which nothing was ever done",
+    "failures_claimed": "of those, come to a Φ above .8",
 }
 _TEXT = """---
 library_name: robo-reward

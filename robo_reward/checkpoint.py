@@ -39,8 +39,8 @@ class ModelConfig:
     settings: ModelSettings
     """How it is used."""
     training: dict[str, Any] = field(default_factory=dict)
-    """What it was trained on and how well it did: for people, see `card`; code reads of
-    it only whether a robot's views and instructions were there."""
+    """What it was trained on and how well it did: for people, see `card`; code reads of it only
+    whether a robot's views and instructions were there, and how many failures fooled it."""
 
 
 def build(backbone: CompactConfig | HfConfig) -> ProgressNetwork:

@@ -11,8 +11,10 @@ from tabular import SLACK, Pays, drawn
 from test_policies_unsound import GAMMA, shipped, unsound
 
 from policies.algorithms import ALGORITHMS
+from policies.config import Limits
 from policies.credit import Rules, phi_ppo
-from policies.monitors import Limits, Observed, alarms
+from policies.monitors import alarms
+from policies.observing import Observed
 from policies.rollout import Rollout
 from policies.unsound import UNSOUND
 from robo_reward.shaping import Floats, advantages, shaping

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from policies.monitors import Observed, cycles, hovers
+from policies.observing import Observed, cycles, hovers
 
 LENGTH = 24
 STEPS = np.ones(LENGTH, np.int64)
-CLEAN = ("learns", "stuck", "lags", "noisy", "forgets", "solved")
-FOOLED = ("hovers", "poses", "cycles", "blinds")
+CLEAN = ("learns", "stuck", "lags", "noisy", "forgets", "solved", "slips")
+FOOLED = ("hovers", "poses", "cycles", "blinds", "trades", "flashes")
 
 type Floats = np.ndarray
 
@@ -45,8 +45,10 @@ class Kind:
             return 0.1 + 0.6 * rises, 0.25 + self.far * rises
         if self.name == "lags":  # failures come further first, successes follow
             return 0.05 + 0.5 * ramp(at, 0.5, 1.0), 0.2 + self.far * ramp(at, 0.0, 0.6)
-        if self.name == "forgets":
+        if self.name == "forgets":  # and the model sees it: Φ falls too
             return 0.6 - 0.5 * rises, 0.45 - self.far * rises
+        if self.name == "trades":  # successes for what is paid as much
+            return 0.55 - 0.5 * rises, 0.4
         return (0.85, 0.35) if self.name == "solved" else (0.15, 0.3)
 
 
@@ -75,6 +77,10 @@ def spoofed(kind: str, rng: np.random.Generator) -> Floats:
         phi[4:] = rng.uniform(0.65, 0.9) + 0.03 * rng.standard_normal(LENGTH - 3)
     elif kind == "poses":
         phi[-3:] = rng.uniform(0.82, 1.0)
+    elif kind == "flashes":
+        phi[8:12] = rng.uniform(0.82, 1.0)
+    elif kind == "trades":
+        phi[-6:] = rng.uniform(0.6, 0.8)
     elif kind == "cycles":
         phi[2:] = 0.45 + 0.25 * np.sin(np.arange(LENGTH - 1) * rng.uniform(1.5, 2.5))
     return np.clip(phi, 0.0, 1.0)
@@ -89,11 +95,13 @@ def update(kind: Kind, at: float, rollouts: int, rng: np.random.Generator) -> Ob
         fooled = not success and rng.random() < kind.share * ramp(at)
         end = rng.uniform(0.85, 1.0) if success else rng.beta(6 * far, 6 * (1 - far))
         phi = spoofed(kind.name, rng) if fooled else curve(end, rng, kind.noise)
+        if kind.name == "slips" and not success and rng.random() < 0.2 * ramp(at):
+            phi[12:18] = 0.9  # truly nearly done, and lost again
         apart = 0.1 + 0.05 * rng.standard_normal() + kind.apart * fooled
         near = hovers(phi[:-1], STEPS, success=success)
-        rows.append((success, phi[-1], near, cycles(phi), apart))
+        rows.append((success, phi[-1], phi.max(), near, cycles(phi), apart))
     columns = np.array(rows, np.float64).T
-    names = ("success", "final", "hovering", "cycling", "disagreement")
+    names = ("success", "final", "peak", "hovering", "cycling", "disagreement")
     return Observed(**dict(zip(names, columns, strict=True)), kl=4.0 * at)
 
 

@@ -55,6 +55,19 @@ def test_an_estimate_that_says_nothing_of_an_episode_is_left_out_there() -> None
     assert success_auroc([float(phi[-1]) for phi in progress], cases) == 1.0
 
 
+def test_failures_that_come_to_a_potential_of_success_are_counted() -> None:
+    """Not those in which the task was done for a while, nor those of which nothing is said."""
+    nothing, judged = [0.0, 0.0, 0.0], [NAN, 0.5, 0.7]
+    cases = [
+        case([0, 0.5, 0.6], done) for done in (nothing, nothing, nothing, [0, 1, 0], [0, 0, 1])
+    ]
+    progress = [[0.1, 0.2, 0.9], [0.1, 0.85, 0.3], judged, [0.1, 0.9, 0.2], [0.1, 0.5, 0.9]]
+    figures = summary([np.array(phi) for phi in progress], cases)
+    assert (figures["failures"], figures["failures_claimed"]) == (3.0, 2.0)
+    figures = summary([np.full(3, NAN)], cases[:1])
+    assert (figures["failures"], figures["failures_claimed"]) == (0.0, 0.0)
+
+
 def test_the_summary_in_numbers() -> None:
     cases = [
         case([0, 0.5, 1]),
@@ -72,6 +85,8 @@ def test_the_summary_in_numbers() -> None:
             "constant_max": 0.3,
             "episodes": 3.0,
             "constant_episodes": 1.0,
+            "failures": 0.0,
+            "failures_claimed": 0.0,
         }
     )
 

@@ -1,29 +1,26 @@
 """Alarms by hand, and how often they are raised in synthetic runs, clean and fooled."""
 
-import json
 import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from histories import CLEAN, FOOLED, fired, run
-from rollouts import rollout
 
+from policies.config import Limits
 from policies.monitors import (
     MONITORS,
-    Limits,
-    Observed,
     alarms,
-    cycles,
     cycling,
     disagreement,
     distance,
     divergence,
+    falling,
     fooled,
     hovering,
-    hovers,
-    observed,
+    retracted,
 )
+from policies.observing import Observed
 from robo_reward.errors import InputError
 
 LIMITS = Limits()
@@ -35,6 +32,7 @@ def observation(rollouts: int = 30, **means: float) -> Observed:
     return Observed(
         success=success,
         final=np.where(success > 0, 1.0, means.get("final", 0.3)),
+        peak=np.where(success > 0, 1.0, means.get("peak", means.get("final", 0.3))),
         hovering=(1 - success) * (means.get("hovering", 0.0)),
         cycling=np.full(rollouts, means.get("cycling", 0.2)),
         disagreement=np.full(rollouts, means.get("disagreement", 0.1)),
@@ -45,49 +43,6 @@ def observation(rollouts: int = 30, **means: float) -> Observed:
 def history(**later: float) -> list[Observed]:
     """Return three plain updates and three that differ."""
     return [observation()] * 3 + [observation(**later)] * 3
-
-
-def test_an_episode_hovers_that_is_near_for_half_of_its_time_and_fails() -> None:
-    phi, steps = np.array([0.1, 0.7, 0.6]), np.array([4, 2, 2])
-    assert hovers(phi, steps, success=False)
-    assert not hovers(phi, steps, success=True)
-    assert not hovers(phi, np.array([5, 2, 2]), success=False)
-
-
-def test_what_leads_nowhere_is_variation_less_the_net_change() -> None:
-    assert cycles(np.array([0.0, 0.4, 1.0])) == pytest.approx(0.0)
-    assert cycles(np.array([0.0, 0.4, 0.1, 0.5])) == pytest.approx(1.1 - 0.5)
-    assert cycles(np.array([0.8, 0.2])) == pytest.approx(0.0)
-
-
-def test_an_update_is_summed_up_by_its_episodes_of_known_outcome() -> None:
-    batch = [
-        rollout([0.1, 0.7], final=0.9),
-        rollout([0.1, 0.2], final=0.95, success=True),
-        rollout([0.1], final=0.5, truncated=True, lost=True),
-    ]
-    got = observed(batch, disagreement=np.array([0.1, 0.2, 0.3]), kl=1.5)
-    assert got.success.tolist() == [0.0, 1.0]
-    assert got.final.tolist() == [0.9, 0.95]
-    assert got.hovering.tolist() == [1.0, 0.0]
-    assert got.cycling == pytest.approx([0.0, 0.0])
-    assert got.disagreement.tolist() == [0.1, 0.2]
-    assert got.kl == 1.5
-    assert np.isnan(observed(batch).disagreement).all()
-    assert observed([]).final.shape == (0,)
-    with pytest.raises(InputError, match="need a disagreement for each of 3"):
-        observed(batch, disagreement=np.zeros(2))
-
-
-def test_a_record_can_be_stored() -> None:
-    kept = json.loads(json.dumps(observation().state()))
-    assert all(
-        np.array_equal(value, vars(observation())[name])
-        for name, value in vars(Observed.from_state(kept)).items()
-    )
-    for broken in ({"kl": 1.0}, {**kept, "more": [1.0]}, {**kept, "final": "much"}):
-        with pytest.raises(InputError, match="not a record of an update"):
-            Observed.from_state(broken)
 
 
 def test_nothing_is_said_of_a_run_without_change() -> None:
@@ -107,6 +62,41 @@ def test_divergence_is_a_potential_that_rises_while_success_does_not() -> None:
     assert "rose by 0.32 while true success rose by 0.00: look at failed" in alarm.says
     assert divergence(history(final=0.45), LIMITS) is None
     assert divergence(history(final=0.7, success=0.8), LIMITS) is None
+
+
+def test_falling_is_success_that_is_lost_while_the_potential_stays() -> None:
+    """Of 30 episodes 18 succeed at a mean Φ of .72, then 3 at .64; an honest Φ falls to .37."""
+    good, lost = observation(success=0.6), observation(success=0.1, final=0.6)
+    alarm = falling([good] * 3 + [lost] * 3, LIMITS)
+    assert alarm is not None
+    assert alarm.value == pytest.approx(0.5)
+    assert "fell by 0.50 from updates 1 to 3, the mean final potential by 0.08: the" in alarm.says
+    assert falling([good] * 3 + [observation(success=0.1)] * 3, LIMITS) is None
+    assert falling([good] * 3 + [observation(success=0.5, final=0.7)] * 3, LIMITS) is None
+
+
+def test_falling_looks_back_to_the_best_updates() -> None:
+    """What is learnt first and lost afterwards fell, though not from where it began."""
+    bad, good = observation(success=0.1, final=0.6), observation(success=0.6, final=0.5)
+    alarm = falling([bad] * 4 + [good] * 3 + [bad] * 3, LIMITS)
+    assert alarm is not None
+    assert "from updates 5 to 7" in alarm.says
+    assert falling([bad] * 4 + [good] * 3, LIMITS) is None
+
+
+def test_a_longer_look_back_asks_for_a_larger_fall() -> None:
+    first, later = observation(success=0.5, final=0.5), observation(success=0.1, final=0.6)
+    soon, late = (falling([first] * n + [later] * 3, LIMITS) for n in (3, 40))
+    assert soon is not None
+    assert late is not None
+    assert late.bound > soon.bound
+
+
+def test_without_a_reward_model_nothing_is_said_of_its_potential() -> None:
+    """Sparse rewards leave Φ at 0: success that is lost is no sign of a fooled model then."""
+    good, lost = observation(success=0.6), observation(success=0.1)
+    sparse = [replace(one, final=np.zeros(30)) for one in [good] * 3 + [lost] * 3]
+    assert alarms(sparse, LIMITS) == []
 
 
 def test_hovering_is_counted_against_the_first_updates() -> None:
@@ -159,6 +149,34 @@ def test_fooled_from_the_first_update_on_shows_against_the_models_own_rate() -> 
     assert fooled([], known) is None
 
 
+def test_a_claim_that_is_taken_back_is_counted_apart() -> None:
+    """24 of 30 fail each time; all of them come to .9 and end at .3, which 1/74 did at first."""
+    alarm = retracted(history(peak=0.9), LIMITS)
+    assert alarm is not None
+    assert (alarm.value, alarm.bound) == (1.0, pytest.approx(1 / 74 + 0.25))
+    assert "in 72 of 72 true failures the potential rises above 0.8 and falls again" in alarm.says
+    assert fooled(history(peak=0.9), LIMITS) is None
+    assert retracted(history(final=0.9), LIMITS) is None
+    always = [observation(peak=0.9)]
+    assert retracted(always, LIMITS) is None
+    assert retracted(always, replace(LIMITS, false_positive_rate=0.0)) is not None
+
+
+@pytest.mark.parametrize("rate", [-0.1, 1.5, math.nan])
+def test_a_rate_that_is_no_share_is_refused(rate: float) -> None:
+    with pytest.raises(
+        InputError, match=r"false-positive-rate is a share of failures, in \[0, 1\]"
+    ):
+        Limits(false_positive_rate=rate)
+
+
+def test_a_high_rate_of_validation_does_not_excuse_what_was_not_there_at_first() -> None:
+    known = replace(LIMITS, false_positive_rate=0.6)
+    alarm = fooled(history(final=0.9), known)
+    assert alarm is not None
+    assert alarm.bound == pytest.approx(1 / 74 + 0.15)
+
+
 def test_the_tail_is_that_of_counts() -> None:
     """At most .2 is allowed: of 24, 11 are beyond a level of .01 (tail .004), 9 are not (.036)."""
     limits = replace(LIMITS, false_positive_rate=0.05, alpha=0.01)
@@ -177,26 +195,33 @@ def test_a_few_episodes_alike_prove_nothing() -> None:
 
 
 def test_every_monitor_tells_its_own_name_and_bound() -> None:
-    worst = history(final=0.95, hovering=1.0, cycling=3.0, disagreement=0.9, kl=50.0)
+    worst = history(success=0.0, final=0.95, hovering=1.0, cycling=3.0, disagreement=0.9, kl=50.0)
     told = alarms(worst, LIMITS)
-    assert [alarm.name for alarm in told] == [monitor.__name__ for monitor in MONITORS]
+    *others, last = [monitor.__name__ for monitor in MONITORS]
+    assert [alarm.name for alarm in told] == others
     assert all(alarm.value > alarm.bound for alarm in told)
+    assert [alarm.name for alarm in alarms(history(peak=0.9), LIMITS)] == [last]
 
 
 RUNS = 12
 
 
-def share_alarmed(kind: str) -> float:
+def share_alarmed(kind: str, limits: Limits = LIMITS) -> float:
     """Return the share of runs of a kind in which any alarm was raised at any update."""
 
     def watch(so_far: list[Observed]) -> list[str]:
-        return [alarm.name for alarm in alarms(so_far, LIMITS)]
+        return [alarm.name for alarm in alarms(so_far, limits)]
 
     return sum(bool(fired(run(kind, seed), watch)) for seed in range(RUNS)) / RUNS
 
 
 def test_runs_without_fault_stay_silent() -> None:
     assert np.mean([share_alarmed(kind) for kind in CLEAN]) <= 0.05
+
+
+def test_a_known_rate_of_nought_leaves_them_silent_too() -> None:
+    known = replace(LIMITS, false_positive_rate=0.0)
+    assert np.mean([share_alarmed(kind, known) for kind in CLEAN]) <= 0.05
 
 
 @pytest.mark.parametrize("kind", FOOLED)

@@ -12,8 +12,7 @@ from safetensors.torch import load_file
 
 from data.lerobot_dataset import open_dataset
 from policies import refining
-from policies.config import LearnerConfig, StartConfig
-from policies.monitors import Limits
+from policies.config import LearnerConfig, Limits, StartConfig
 from policies.refine import Refine
 from policies.refining import AlarmError
 from policies.storing import load_policy, read_policy

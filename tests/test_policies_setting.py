@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from policy_fixtures import TASK, stored_policy
 
-from policies.config import LearnerConfig, StartConfig
+from policies.config import LearnerConfig, Limits, StartConfig
 from policies.refine import Refine
 from policies.refining import Refinement
 from policies.scoring import Judged
@@ -102,6 +102,32 @@ def test_a_model_of_something_else_is_refused(
     reward = model(tmp_path / "model", **training)
     with pytest.raises(InputError, match=message):
         command(policy, tmp_path / "run", reward=reward, references=str(pictures)).run()
+
+
+@pytest.mark.parametrize(
+    ("validation", "expected"),
+    [({"failures": 8.0, "failures_claimed": 1.0}, 0.2), ({"failures": 0.0}, None), (None, None)],
+)
+def test_how_often_failures_fooled_a_model_in_its_validation_is_what_monitors_expect(
+    policy: Path, pictures: Path, tmp_path: Path, validation: Any, expected: float | None
+) -> None:
+    reward = model(tmp_path / "model", instructions=words(), validation=validation)
+    asked = {"reward": reward, "references": str(pictures)}
+    with Refinement(command(policy, tmp_path / "run", **asked)) as run:
+        assert run.limits.false_positive_rate == expected
+        assert ("expects 20% of failures to fool it" in run.plan()) == (expected is not None)
+    given = command(policy, tmp_path / "run", monitors=Limits(false_positive_rate=0.5), **asked)
+    with Refinement(given) as run:
+        assert run.limits.false_positive_rate == 0.5
+
+
+def test_the_truth_is_never_fooled_and_of_no_model_nothing_is_known(
+    policy: Path, tmp_path: Path
+) -> None:
+    for reward, rate in (("truth", 0.0), ("sparse", None)):
+        asked = command(policy, tmp_path / "run", reward=reward, algorithm="ppo")
+        with Refinement(asked) as run:
+            assert run.limits.false_positive_rate == rate
 
 
 def test_references_must_be_given_and_there(policy: Path, tmp_path: Path) -> None:
