@@ -68,7 +68,7 @@ class Map:
     model: Path
     """A reward model of `pick_to_bin`."""
     out: Path
-    starts: dict[str, int] = field(default_factory=lambda: {"weak": 150, "fair": 500})
+    starts: dict[str, int] = field(default_factory=lambda: {"weak": 100, "fair": 115})
     """Starts, and the steps they are cloned for."""
     lams: tuple[float, ...] = (0.5, 0.95)
     seeds: int = 2
