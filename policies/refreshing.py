@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from data.places import clear_up, put_back, replace_folder
 from robo_reward.checkpoint import ModelConfig, load, read_model_config, remove, save
 from robo_reward.config import HfConfig, TrainingConfig
 from robo_reward.console import progress_bar
-from robo_reward.errors import CheckpointError
+from robo_reward.errors import InputError
 from robo_reward.model import Model
 from robo_reward.packing import pack
 from robo_reward.training import Trainer
@@ -103,7 +103,7 @@ class Refresher:
             version: Number of the version in force; 0: the model that was given.
 
         Raises:
-            RoboRewardError: If rollouts cannot be read, or training goes wrong.
+            RoboRewardError: If rollouts cannot be read.
             OSError: If the new version cannot be written.
         """
         out, config, began = self.command.out, self.command.refresh, time.perf_counter()
@@ -135,19 +135,20 @@ class Refresher:
         self, material: Material, seed: np.random.SeedSequence, source: Path, new: Path
     ) -> Attempt:
         """Return what became of a refresh; an accepted version is in ``new``."""
-        command, config, old = self.command, self.command.refresh, self.setting.model
-        stored = read_model_config(source)
-        if old is None or old.settings.image_size is None:
-            raise CheckpointError(f"{source} judges no images of one size: it cannot be trained")
+        command, config, stored = self.command, self.command.refresh, read_model_config(source)
+        old = cast(Model, self.setting.model)  # without one, refine refuses to refresh
         material.divide(config.held_back, np.random.default_rng(seed), stored.training)
-        size = old.settings.image_size
+        size = stored.backbone.image_size
         material.decode(new.with_name("frames"), command.cache, size=size, cap_gb=command.cache_gb)
         before, _ = material.judged(old)
         if not before.fooled or not before.error < np.inf:
             why = "no success to compare by" if before.fooled else "no false positive to mend"
             held = len(material.split.validation)
             return _stays(f"{held} episodes were held back, and there is {why} ({before})")
-        model = self._trained(material, seed, stored, source)
+        try:
+            model = self._trained(material, seed, stored, source)
+        except InputError as error:  # a loss that is not finite, or a step too large for memory
+            return _stays(str(error))
         after, metrics = material.judged(model)
         figures: dict[str, Any] = {"before": asdict(before), "after": asdict(after)}
         told = f"{after} in place of {before}, on {len(material.split.validation)} held back"

@@ -96,16 +96,12 @@ class Setting:
             shown, weight = self.showing.shown, self.command.learner.objective.bc_weight
             told.append(f"{len(shown.chosen)} demonstrations are imitated, weight {weight}")
         if self.command.refresh_every:
-            rehearsed = ", ".join(self.command.refresh.rehearse)
-            told.append(
-                f"the reward model is refreshed every {self.command.refresh_every} updates; "
-                + (
-                    f"rehearsed: {rehearsed}"
-                    if rehearsed
-                    else "nothing is rehearsed, so what it "
-                    "knew will suffer: name it by --refresh.rehearse"
-                )
+            names = ", ".join(self.command.refresh.rehearse)
+            lost = (
+                "nothing is rehearsed, so what it knew will suffer: name it by --refresh.rehearse"
             )
+            often = f"the reward model is refreshed every {self.command.refresh_every} updates"
+            told.append(f"{often}; rehearsed: {names}" if names else f"{often}; {lost}")
         return [*told, *remarks(self.stored.about)]
 
     def about(self, state: "RunState", found: Success) -> About:

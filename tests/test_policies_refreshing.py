@@ -225,6 +225,7 @@ def test_a_version_that_judges_successes_worse_is_refused(
     [
         ({"least": 9}, "8 of 8 rollouts failed, and it takes 9 (--refresh.least)"),
         ({"rehearse": ()}, "no success to compare by"),
+        ({"learning_rate": 1e30}, "stays as it is: the loss is nan at step"),
     ],
 )
 def test_where_nothing_can_be_learnt_it_says_so_and_goes_on(
