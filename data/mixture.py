@@ -101,10 +101,19 @@ class Mixture:
 class MixedFrames:
     """The frame caches of a mixture as one `FrameReader`; each dataset keeps its own cache."""
 
-    def __init__(self, mixture: Mixture, root: Path, *, size: int, cap_gb: float) -> None:
-        """Use ``root`` for frames of ``size`` × ``size``, at most ``cap_gb`` of disk in all."""
+    def __init__(
+        self, mixture: Mixture, root: Path | Sequence[Path], *, size: int, cap_gb: float
+    ) -> None:
+        """Use ``root``, or one for each dataset, for frames of ``size`` × ``size``.
+
+        At most ``cap_gb`` of disk are taken in each.
+        """
         self._mixture, self._size = mixture, size
-        self._caches = [FrameCache(root, size=size, cap_gb=cap_gb) for _ in mixture.datasets]
+        roots = [root] * len(mixture.datasets) if isinstance(root, Path) else root
+        self._caches = [
+            FrameCache(place, size=size, cap_gb=cap_gb)
+            for place, _ in zip(roots, mixture.datasets, strict=True)
+        ]
         views = mixture.views
         self._slots = [
             np.array([views.index(view) for view in dataset.views]) for dataset in mixture.datasets

@@ -26,6 +26,8 @@ class Algorithm:
     """Whether it compares rollouts that began alike."""
     needs_critic: bool = False
     """Whether a residual f is learnt."""
+    anchored: bool = False
+    """Whether its critic is Φ + f, so that f must follow where Φ is replaced."""
     needs_fit: bool = False
     """Whether Φ is fitted to the returns of the previous batch (`policies.potential_fit`)."""
     clones: bool = False
@@ -42,7 +44,7 @@ def _compared(
 
 ALGORITHMS: dict[str, Algorithm] = {
     "phi-ppo": Algorithm(
-        credit=credit.phi_ppo, says="PPO, critic anchored at Φ", needs_critic=True
+        credit=credit.phi_ppo, says="PPO, critic anchored at Φ", needs_critic=True, anchored=True
     ),
     "ppo": Algorithm(credit=credit.sparse_ppo, says="PPO without Φ", needs_critic=True),
     "grpo": Algorithm(credit=credit.grpo, says="success against the group's", needs_groups=True),
@@ -54,6 +56,7 @@ ALGORITHMS: dict[str, Algorithm] = {
         credit=credit.weighted_cloning,
         says="cloning, weighted by advantages",
         needs_critic=True,
+        anchored=True,
         clones=True,
     ),
     "unsound-rabc": _compared(

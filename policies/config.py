@@ -81,6 +81,44 @@ class StartConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RefreshConfig:
+    """How the reward model is trained further on rollouts."""
+
+    rehearse: tuple[str, ...] = ()
+    """Datasets that the reward model was trained on; without them it forgets what it knew."""
+    steps: int = 100
+    """Training steps of a refresh."""
+    learning_rate: float = 5e-4
+    """Peak rate of AdamW; a pretrained backbone is trained at its own rate if that is lower."""
+    share: float = 0.5
+    """Share of rollouts in the episodes drawn; the rest is rehearsed."""
+    least: int = 8
+    """Failed rollouts since the last refresh without which there is none."""
+    held_back: float = 0.25
+    """Share of the rollouts that are judged by both versions, and not learnt from."""
+    tolerance: float = 0.01
+    """By how much the mean |Φ − truth| of successes may grow."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be learnt with.
+
+        Raises:
+            InputError: If a number is out of range.
+        """
+        for name in ("steps", "least"):
+            at_least(1, f"--refresh.{name}", getattr(self, name))
+        at_least(0, "--refresh.tolerance", self.tolerance)
+        if not self.learning_rate > 0:
+            raise InputError(f"--refresh.learning-rate must be above 0, got {self.learning_rate}")
+        for name in ("share", "held_back"):
+            if not 0.0 < getattr(self, name) < 1.0:
+                flag = name.replace("_", "-")
+                raise InputError(
+                    f"--refresh.{flag} must lie between 0 and 1, got {getattr(self, name)}"
+                )
+
+
+@dataclass(frozen=True, kw_only=True)
 class LearnerConfig:
     """How the policy is changed by the decisions of an update."""
 

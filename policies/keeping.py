@@ -78,7 +78,12 @@ def keep_rollouts(
                 env, BEHAVIOUR, trial.start.seed, expert=lambda *_, a=actions, **__: _Again(a)
             )
             rows = list(_rows(episode.rows, trial, found, said))
-            columns = episode.columns | {"group": trial.start.group, "success": trial.success}
+            columns = episode.columns | {
+                "group": trial.start.group,
+                "success": trial.success,
+                "declared": found.declared,
+                "potential_end": float(found.progress[-1]),
+            }
             writer.add_episode(rows, task=episode.task, columns=columns)
     env.close()
     return len(known)
@@ -94,8 +99,8 @@ def _rows(
         if not np.array_equal(rows[edge]["observation.state"], trial.state[n]):
             raise ReplayError(
                 f"the rollout of seed {trial.start.seed} cannot be shown again: at step {edge} its "
-                "actions lead elsewhere; leave --keep-rollouts out for environments that are not "
-                "deterministic"
+                "actions lead elsewhere; leave --keep-rollouts and --refresh-every out for "
+                "environments that are not deterministic"
             )
     potential = np.append(np.nan, found.progress)  # first what comes before any decision
     log_prob = np.concatenate([[np.nan], said.log_prob, [np.nan]])

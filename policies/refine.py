@@ -7,7 +7,7 @@ from typing import Literal
 from robo_reward.config import at_least
 from robo_reward.errors import InputError
 
-from .config import LearnerConfig, Limits, StartConfig
+from .config import LearnerConfig, Limits, RefreshConfig, StartConfig
 
 TRUTH, SPARSE = "truth", "sparse"
 
@@ -66,6 +66,9 @@ class Refine:
     """Episodes of an evaluation, always the same ones, without chance."""
     keep_rollouts: int = 0
     """Updates between those whose rollouts are kept as a LeRobotDataset; 0: none."""
+    refresh_every: int = 0
+    """Updates between refreshes of the reward model by the rollouts since the last one; 0: never.
+    All rollouts are kept then."""
     seed: int = 0
     """Of every draw."""
     stop_on_alarm: bool = False
@@ -82,18 +85,20 @@ class Refine:
     """λ per decision, of the first update and of the last: how little Φ is trusted."""
     starts: StartConfig = field(default_factory=StartConfig)
     learner: LearnerConfig = field(default_factory=LearnerConfig)
+    refresh: RefreshConfig = field(default_factory=RefreshConfig)
     monitors: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
         """Refuse settings that leave nothing to do."""
         for name in ("rollouts", "envs", "evaluate_every", "evaluate"):
             at_least(1, f"--{name.replace('_', '-')}", getattr(self, name))
-        for name in ("replan_steps", "max_steps", "seed", "keep_rollouts"):
+        for name in ("replan_steps", "max_steps", "seed", "keep_rollouts", "refresh_every"):
             at_least(0, f"--{name.replace('_', '-')}", getattr(self, name))
         if not 0.0 < self.gamma <= 1.0:
             raise InputError(f"--gamma must be in (0, 1], got {self.gamma}")
         if self.ray_address and not self.uses_ray:
             raise InputError("--ray-address is for --launcher ray: give both, or neither")
+        self._check_refresh()
         weight = self.learner.objective.bc_weight
         if self.demonstrations and not weight:
             raise InputError(
@@ -104,6 +109,17 @@ class Refine:
             raise InputError(
                 f"--learner.objective.bc-weight {weight} needs something to imitate: give "
                 "--demonstrations DATASET"
+            )
+
+    def _check_refresh(self) -> None:
+        if self.refresh_every and self.reward in (TRUTH, SPARSE):
+            raise InputError(
+                f"--refresh-every {self.refresh_every} trains a reward model further, and --reward "
+                f"is {self.reward}: give a reward model's directory, or leave --refresh-every out"
+            )
+        if self.refresh != RefreshConfig() and not self.refresh_every:
+            raise InputError(
+                "--refresh.* says how the reward model is refreshed; say when by --refresh-every"
             )
 
     @property

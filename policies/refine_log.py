@@ -56,7 +56,7 @@ class RefineLog:
         line = {"rollouts": state.rollouts, "success": found.rate, **told}
         state.history.append(line)
         timed = {f"seconds_{name}": value for name, value in seconds.items()}
-        self._log.write(update=state.updates, **line, **timed)
+        self._log.write(update=state.updates, reward=state.reward, **line, **timed)
         for name, value in {**line, **timed}.items():
             if math.isfinite(value):
                 self._board.add_scalar(f"update/{name}", value, state.rollouts)
@@ -80,6 +80,12 @@ class RefineLog:
             )
             self._log.write(update=state.updates, alarm=vars(alarm))
             self._board.add_scalar(f"alarm/{alarm.name}", alarm.value, state.rollouts)
+
+    def refresh(self, state: RunState, says: str, figures: dict[str, Any]) -> None:
+        """Tell what became of a refresh of the reward model."""
+        print(says, flush=True)
+        told = {"says": says, "version": state.version, **figures}
+        self._log.write(update=state.updates, reward=state.reward, refresh=told)
 
     def lost(self, state: RunState, losses: Sequence[str]) -> None:
         """Tell of the processes that were lost, of all since the run began those not yet told."""

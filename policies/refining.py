@@ -14,17 +14,19 @@ from robo_reward.errors import OutputError, RoboRewardError
 from sim.seeds import seeds
 
 from .algorithms import find_algorithm
+from .carrying import take_over
 from .clock import Clock
 from .credit import LambdaSchedule, Rules
 from .evaluation import Success, evaluate, summed_up
 from .groups import groups_to_refill, usable_groups
 from .keeping import keep_rollouts
 from .learner import Learner, Scores
-from .monitors import alarms
+from .monitors import Alarm, alarms
 from .observing import observed
 from .playing import Start, Trial
 from .potential_fit import fitted
 from .refine_log import RefineLog
+from .refreshing import Refresher, kept_place
 from .rollout import Rollout
 from .run_state import RunState, begin_or_resume, forget
 from .scoring import Potentials
@@ -72,7 +74,8 @@ class Refinement:
         if self.limits.false_positive_rate is None:
             known = self.setting.false_positive_rate
             self.limits = replace(self.limits, false_positive_rate=known)
-        self.state = RunState()
+        self.state = RunState(reward=self.setting.reward_fingerprint)
+        self.refresher = Refresher(command, self.setting) if command.refresh_every else None
         self.clock = Clock()
         self._stack = ExitStack()
 
@@ -149,7 +152,8 @@ class Refinement:
         given = self.algorithm.credit(rollouts, rules)
         with clock("learner"):
             told = self.learner.update(trials, scores, given)
-        if command.keep_rollouts and state.updates % command.keep_rollouts == 0:
+        every = 1 if command.refresh_every else command.keep_rollouts
+        if every and state.updates % every == 0:
             self._keep(trials, judged, scores)
         if self.algorithm.needs_fit:
             state.fit = fitted(rollouts, state.fit, gamma=command.gamma)
@@ -158,26 +162,31 @@ class Refinement:
         state.updates += 1
         log.update(state, summed_up(trials), told, clock.shares())
         log.lost(state, self.setting.env.losses)
-        self._watch(log, rollouts, judged, told["kl_reference"])
+        alarmed = self._watch(log, rollouts, judged, told["kl_reference"])
+        if self.refresher is not None and state.updates % command.refresh_every == 0:
+            attempt = self.refresher.attempt(state.updates, state.version)
+            figures = attempt.figures
+            if attempt.model is not None:
+                self.setting.judge_by(attempt.model)
+                state.version, state.reward = state.version + 1, attempt.model.fingerprint
+                figures = figures | take_over(self, trials, judged, rollouts)
+            log.refresh(state, attempt.says, figures)
+        if alarmed and command.stop_on_alarm:
+            self._save()
+            raise AlarmError(
+                f"stopped after update {state.updates} by the alarm {alarmed[0].name}: "
+                f"{alarmed[0].says}"
+            )
 
     def _watch(
         self, log: RefineLog, rollouts: list[Rollout], judged: list[Potentials], kl: float
-    ) -> None:
-        """Tell what the monitors see.
-
-        Raises:
-            AlarmError: If an alarm is to end the run.
-        """
+    ) -> list[Alarm]:
+        """Tell what the monitors see, and return their alarms."""
         apart = np.array([found.apart.mean() for found in judged])
         self.state.observed.append(observed(rollouts, apart, kl))
         found = alarms(self.state.observed, self.limits)
         log.alarms(self.state, found)
-        if found and self.command.stop_on_alarm:
-            self._save()
-            raise AlarmError(
-                f"stopped after update {self.state.updates} by the alarm {found[0].name}: "
-                f"{found[0].says}"
-            )
+        return found
 
     def _play(self, rng: np.random.Generator) -> Played:
         """Return the episodes of an update; groups that teach nothing are played anew."""
@@ -212,7 +221,7 @@ class Refinement:
             return trials, self.setting.scorer.score(trials)
 
     def _keep(self, trials: list[Trial], judged: list[Potentials], scores: list[Scores]) -> None:
-        place = self.command.out / "rollouts" / f"{self.state.updates:04d}"
+        place = kept_place(self.command.out, self.state.updates)
         size = self.setting.image_size or MODEL_SIZE
         count = keep_rollouts(place, self.setting.bed, trials, judged, scores, image_size=size)
         print(f"{count} rollouts are kept in {place}", flush=True)

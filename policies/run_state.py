@@ -16,6 +16,7 @@ from robo_reward.files import finite, write_atomically
 from .evaluation import Success
 from .observing import Observed
 from .potential_fit import PotentialFit
+from .refreshing import forget_versions, load_version
 from .starts import Reached
 from .storing import CONFIG
 
@@ -54,7 +55,11 @@ class RunState:
     history: list[dict[str, float]] = field(default_factory=list)
     """Of every update: what the curve shows."""
     observed: list[Observed] = field(default_factory=list)
-    """Of every update: what monitors look at."""
+    """Of every update since Φ was replaced: what monitors look at."""
+    version: int = 0
+    """Which version of the reward model judges; 0: the one that was given."""
+    reward: str = ""
+    """Its fingerprint; empty where none judges."""
 
     def save(self, run: "Refinement") -> None:
         """Write all of a run that is in this state; what was there is replaced in one step.
@@ -84,6 +89,8 @@ class RunState:
             "begun": starts.begun,
             "groups": starts.groups,
             "reached": [(one.seed, one.progress) for one in starts.reached],
+            "version": self.version,
+            "reward": self.reward,
         }
         content = save(tensors, metadata={"state": json.dumps(told)})
         command.out.mkdir(parents=True, exist_ok=True)
@@ -117,6 +124,7 @@ def forget(out: Path) -> None:
     for name in ("policy", "best"):
         if (out / name / CONFIG).is_file():
             shutil.rmtree(out / name)
+    forget_versions(out)
     for name in ("refine.jsonl", "curve.png"):
         (out / name).unlink(missing_ok=True)
 
@@ -175,4 +183,14 @@ def _restore(run: "Refinement", told: Mapping[str, Any], tensors: Mapping[str, T
         evaluations=[(n, Success(**found)) for n, found in told["evaluations"]],
         history=told["history"],
         observed=[Observed.from_state(one) for one in told["observed"]],
+        version=int(told["version"]),
+        reward=str(told["reward"]),
     )
+    if run.state.version:
+        run.setting.judge_by(load_version(run.command.out, run.state.version))
+    if run.setting.reward_fingerprint != run.state.reward:
+        raise CheckpointError(
+            f"the run in {run.command.out} was judged by another reward model "
+            f"({run.state.reward}) than is there now ({run.setting.reward_fingerprint}); put that "
+            "one back, or start afresh with --overwrite"
+        )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from robo_reward.errors import InputError
+from robo_reward.protocols import References
 from robo_reward.shaped_env import SHAPED
 
 from .about import About
@@ -58,7 +59,8 @@ class Setting:
         self._check_reward(algorithm)
         self.showing = self._showing()
         self.model: Model | None = None
-        self.scorer = self._scorer()
+        self.references: FindReferences = lambda _: References()
+        self.scorer: Scorer = self._scorer()
         make = partial(self.bed.make, terminate_on_success=True, **self._drawing())
         with ExitStack() as opened:
             self.cluster = opened.enter_context(_cluster(command)) if command.uses_ray else None
@@ -97,6 +99,13 @@ class Setting:
         if self.showing is not None:
             shown, weight = self.showing.shown, self.command.learner.objective.bc_weight
             told.append(f"{len(shown.chosen)} demonstrations are imitated, weight {weight}")
+        if self.command.refresh_every:
+            names = ", ".join(self.command.refresh.rehearse)
+            lost = (
+                "nothing is rehearsed, so what it knew will suffer: name it by --refresh.rehearse"
+            )
+            often = f"the reward model is refreshed every {self.command.refresh_every} updates"
+            told.append(f"{often}; rehearsed: {names}" if names else f"{often}; {lost}")
         return [*told, *remarks(self.stored.about)]
 
     def about(self, state: "RunState", found: Success) -> About:
@@ -200,9 +209,15 @@ class Setting:
             return Plain(truth=reward == TRUTH)
         from robo_reward.checkpoint import load
 
-        self.model = load(Path(reward))
-        check_model_fits(self.model, self.bed, reward)
-        return Judged(self.model, _references(self.command, instructions(self.bed)))
+        model = load(Path(reward))
+        check_model_fits(model, self.bed, reward)
+        self.references = _references(self.command, instructions(self.bed))
+        return self.judge_by(model)
+
+    def judge_by(self, model: "Model") -> Scorer:
+        """Let a reward model, or another version of it, judge from now on; return the scorer."""
+        self.model, self.scorer = model, Judged(model, self.references)
+        return self.scorer
 
 
 def _cluster(command: "Refine") -> "Cluster":

@@ -99,6 +99,16 @@ def test_a_dataset_is_decoded_once_whatever_it_is_mixed_with(
     assert len(before) == 8
 
 
+def test_datasets_may_have_caches_of_their_own(mixture: Mixture, tmp_path: Path) -> None:
+    roots = [tmp_path / "one", tmp_path / "two"]
+    frames = MixedFrames(mixture, roots, size=8, cap_gb=1.0)
+    frames.fill()
+    assert [len(list(root.glob("*/episode_*"))) for root in roots] == [3, 5]
+    shared = MixedFrames(mixture, tmp_path / "both", size=8, cap_gb=1.0)
+    shared.fill()
+    assert all(np.array_equal(frames.read(n, [4]), shared.read(n, [4])) for n in range(8))
+
+
 def test_training_on_two_datasets_of_other_cameras_makes_one_model(
     train_command: Train, tiny_dataset: Path, other: Path, tmp_path: Path, copy: Path
 ) -> None:

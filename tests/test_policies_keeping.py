@@ -47,6 +47,10 @@ def test_every_frame_is_there_with_the_decision_it_belongs_to(
     assert len(dataset) == 2
     assert dataset.episode(0).length == 21
     assert dataset.episode(0).behaviour == "policy"
+    facts = dataset.facts.episodes.to_pylist()
+    assert [row["seed"] for row in facts] == [3, 3]
+    assert [row["potential_end"] for row in facts] == pytest.approx([0.5, 0.3])
+    assert [row["declared"] for row in facts] == [False, False]
     (shown,) = [v for n, v in dataset.frames(0, views=("front",)) if n == 20]
     assert shown["front"].shape == (32, 32, 3)
     table = pq.ParquetDataset(place / "data").read().to_pydict()
