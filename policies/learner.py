@@ -207,7 +207,7 @@ class Learner:
             loss, told = self._loss(table.rows(part.rows), fixed, part, number)
             loss.backward()  # type: ignore[no-untyped-call]
         told = combined(self.meeting.told((len(part), told), f"take {where}"))
-        self.meeting.processes.add_gradients(self.policy.parameters())
+        self.meeting.add_gradients(self.policy.parameters(), f"take {where}")
         if self.updates < self.config.warmup and fixed.target is not None:
             for parameter in self._actor:
                 parameter.grad = None

@@ -9,13 +9,16 @@ their group.
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from .errors import RoboRewardError
 from .processes import ALONE, Processes
+
+if TYPE_CHECKING:
+    from torch import nn
 
 GRACE_S = 10.0
 """Seconds that a process which fails waits for the others, so that the reason is told once."""
@@ -67,8 +70,30 @@ class Meeting:
         from torch import distributed
 
         found: list[Any] = [None] * self.processes.count
-        distributed.all_gather_object(found, mine)
+        with self._reaching(to):
+            distributed.all_gather_object(found, mine)
         return found
+
+    def add_gradients(self, parameters: "Iterable[nn.Parameter]", to: str) -> None:
+        """Replace gradients by their sums over all processes; errors as `told`."""
+        with self._reaching(to):
+            self.processes.add_gradients(parameters)
+
+    @contextmanager
+    def _reaching(self, to: str) -> Iterator[None]:
+        """Tell of a connection that breaks, or of a time that is up, in one sentence."""
+        import torch
+
+        try:
+            yield
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise StuckError(
+                f"process {self.processes.number} lost the others when it was to {to} ({reason}): "
+                "look at what they printed last"
+            ) from error
 
     def wait(self, to: str) -> None:
         """Wait until all have come; errors as `told`."""

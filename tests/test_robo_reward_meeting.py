@@ -13,6 +13,7 @@ from robo_reward.processes import ALONE, Processes, tells
 
 SCRIPT = """
 import json
+import torch
 from time import sleep as nap
 from robo_reward.errors import InputError
 from robo_reward import meeting as meetings
@@ -40,6 +41,13 @@ outcome("told", lambda: [meeting.told((number, "x"), "go on") for _ in range(3)]
 outcome("one fails", fail([1]))
 outcome("all fail", fail([0, 1]))
 outcome("each fails otherwise", fail([0, 1], f"no disk {number}"))
+def broken(*_):
+    raise RuntimeError("Connection closed by peer")
+
+given, distributed.all_reduce = distributed.all_reduce, broken
+weight = torch.nn.Parameter(torch.ones(1))
+outcome("lost", lambda: meeting.add_gradients([weight], "take update 3, step 1"))
+distributed.all_reduce = given
 outcome("goes on", lambda: meeting.told(number, "go on"))
 meeting.patience = 0.5
 if number == 1:
@@ -65,6 +73,10 @@ def test_what_is_told_what_fails_and_who_is_missing(tmp_path: Path) -> None:
     assert first["each fails otherwise"][1] == "process 0: no disk 0; process 1: no disk 1"
     for name in ("one fails", "all fail", "each fails otherwise"):
         assert second[name] == ["SystemExit", "2"]
+    for number, found in enumerate((first, second)):
+        assert found["lost"][0] == "StuckError"
+        said = f"process {number} lost the others when it was to take update 3, step 1 (Connection"
+        assert found["lost"][1].startswith(said)
     assert first["goes on"] == second["goes on"] == [0, 1]
     assert first["stuck"][0] == "StuckError"
     assert first["stuck"][1].startswith(
