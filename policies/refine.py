@@ -1,6 +1,5 @@
 """``robo-reward refine``: a policy gets better at a simulated task by its own rollouts."""
 
-import math
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -15,6 +14,8 @@ from .config import LearnerConfig, StartConfig
 from .monitors import Limits
 
 TRUTH, SPARSE = "truth", "sparse"
+PATIENCE_S = 1e7
+"""Most seconds that processes may wait for one another."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,8 +101,10 @@ class Refine:
             at_least(0, f"--{name.replace('_', '-')}", getattr(self, name))
         if not 0.0 < self.gamma <= 1.0:
             raise InputError(f"--gamma must be in (0, 1], got {self.gamma}")
-        if not 0.0 < self.patience < math.inf:
-            raise InputError(f"--patience must be seconds above 0, got {self.patience}")
+        if not 0.0 < self.patience <= PATIENCE_S:
+            raise InputError(
+                f"--patience must be seconds, above 0 and up to {PATIENCE_S:g}, got {self.patience}"
+            )
         if self.ray_address and not self.uses_ray:
             raise InputError("--ray-address is for --launcher ray: give both, or neither")
         weight = self.learner.objective.bc_weight

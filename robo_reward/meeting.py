@@ -48,10 +48,9 @@ class Meeting:
         self._met = 0
         self._store: Any = None
         if processes.count > 1:
-            from torch.distributed import PrefixStore
             from torch.distributed.distributed_c10d import _get_default_store
 
-            self._store = PrefixStore("meeting", _get_default_store())
+            self._store = _get_default_store()
 
     def told[T](self, mine: T, to: str) -> list[T]:
         """Return what every process tells, in the order of their numbers.
@@ -129,14 +128,14 @@ class Meeting:
 
     def _come(self, why: bytes, to: str, patience: float) -> None:
         numbers = range(self.processes.count)
-        keys = [f"{self._met}.{number}" for number in numbers]
+        keys = [f"meeting/{self._met}/{number}" for number in numbers]
         told: list[str] = []
         try:
             self._store.set(keys[self.processes.number], why)
             self._await(keys, to, patience)
             told = [self._store.get(key).decode() for key in keys]
             if self._met:  # whoever is here has read all of the meeting before
-                self._store.delete_key(f"{self._met - 1}.{self.processes.number}")
+                self._store.delete_key(f"meeting/{self._met - 1}/{self.processes.number}")
         except RuntimeError as error:
             raise StuckError(
                 f"process {self.processes.number} waited to {to}, and the one that keeps the "

@@ -172,7 +172,7 @@ def launched(patience: timedelta = PATIENCE) -> Processes:
     return Processes(
         number=state.process_index,
         count=state.num_processes,
-        device=str(state.device),
+        device="cpu" if state.device.type == "cpu" else str(state.device),
         sharded=sharded,
     )
 

@@ -120,7 +120,7 @@ def test_an_error_of_all_is_told_once(policy: Path, tmp_path: Path) -> None:
 def test_processes_that_do_not_begin_alike_are_refused(policy: Path, tmp_path: Path) -> None:
     given = command(policy, tmp_path / "out", patience=120.0)
     other = "import dataclasses\ncommand = dataclasses.replace(command, gamma=0.9 + number / 20)\n"
-    script = SCRIPT.replace("update =", other + "update =")
+    script = SCRIPT.replace("\nupdate =", "\n" + other + "update =")
     place = tmp_path / "a"
     place.mkdir()
     (place / "given").write_bytes(pickle.dumps((given, -1, -1)))
