@@ -24,10 +24,38 @@ from .scoring import Potentials
 from .table import gathered
 
 if TYPE_CHECKING:
+    from .refine_log import RefineLog
     from .refining import Refinement
 
 STEPS = 60
 """Steps of the critic towards its new targets."""
+
+
+def refresh(
+    run: "Refinement",
+    log: "RefineLog",
+    trials: Sequence[Trial],
+    judged: Sequence[Potentials],
+    rollouts: Sequence[Rollout],
+) -> None:
+    """Train the reward model further; if it got better, let the run go on under it.
+
+    Args:
+        run: Between two updates, one that has a refresher.
+        log: Is told what came of it.
+        trials: The last batch.
+        judged: What the potential said of it.
+        rollouts: The same batch.
+    """
+    assert run.refresher is not None
+    state = run.state
+    attempt = run.refresher.attempt(state.updates, state.version)
+    figures = attempt.figures
+    if attempt.model is not None:
+        run.setting.judge_by(attempt.model)
+        state.version, state.reward = state.version + 1, attempt.model.fingerprint
+        figures = figures | take_over(run, trials, judged, rollouts)
+    log.refresh(state, attempt.says, figures)
 
 
 def take_over(
@@ -79,7 +107,7 @@ def carry(learner: Learner, trials: Sequence[Trial], moved: Floats) -> float:
     policy, table = learner.policy, gathered(trials)
     aim = _residuals(learner, trials) - moved
     target = torch.from_numpy(aim)
-    rng = np.random.default_rng([learner.seed, learner.updates, 4])
+    rng = np.random.default_rng([learner.seed, learner.updates, 5])
     size = min(learner.config.minibatch, len(table))
     trained = [p for group in learner.optimiser.param_groups for p in group["params"]]
     for _ in range(STEPS):

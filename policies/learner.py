@@ -16,11 +16,13 @@ from torch import Tensor, nn
 
 from robo_reward.acting import Bools, Clonable, Floats, Policy, Situation, Trace
 from robo_reward.errors import InputError
+from robo_reward.meeting import Meeting
 
 from .config import LearnerConfig
 from .credit import Credit, normalised
 from .objective import Minibatch, explained_variance, objective
 from .playing import Trial
+from .sharing import Part, Rows, combined, generator
 from .table import Table, finals, gathered
 
 VALUE = "value"
@@ -45,8 +47,13 @@ class Scores:
 class Shown(Protocol):
     """Demonstrations to imitate along with reinforcement."""
 
-    def draw(self, rng: np.random.Generator, count: int) -> tuple[Situation, Floats, Bools]:
-        """Return B situations, the chunks (B, C, A) done there, and which of them are known."""
+    def draw(
+        self, rng: np.random.Generator, count: int, some: Sequence[int]
+    ) -> tuple[Situation, Floats, Bools]:
+        """Return B situations, the chunks (B, C, A) done there, and which of them are known.
+
+        They are some of ``count`` that are drawn; which are drawn does not depend on ``some``.
+        """
 
 
 class Learner:
@@ -60,6 +67,7 @@ class Learner:
         seed: int,
         clones: bool = False,
         shown: Shown | None = None,
+        meeting: Meeting | None = None,
     ) -> None:
         """Learn from here on.
 
@@ -69,13 +77,14 @@ class Learner:
             seed: Of the order of decisions.
             clones: Whether credit will be weights of cloning.
             shown: What is imitated along with it; None: nothing.
+            meeting: Where the processes that learn together meet; None: it learns alone.
 
         Raises:
             InputError: If the policy has no critic whose weights begin with ``value``, or is to
                 imitate and cannot.
         """
         self.policy, self.config, self.seed = policy.eval(), config, seed
-        self.updates, self.shown = 0, shown
+        self.updates, self.shown, self.meeting = 0, shown, meeting or Meeting()
         shared = {id(p): p for p in policy.parameters() if not p.requires_grad}  # nobody moves them
         self.reference = deepcopy(policy, shared).eval().requires_grad_(False)
         trained = [(n, p) for n, p in policy.named_parameters() if p.requires_grad]
@@ -101,7 +110,19 @@ class Learner:
         return cast(Policy, self.policy)
 
     def score(self, trials: Sequence[Trial]) -> list[Scores]:
-        """Return log-densities and residuals of trials under the present weights."""
+        """Return log-densities and residuals of trials under the present weights.
+
+        Each process scores those that it played.
+        """
+        mine = self._mine(trials)
+        to = f"share the scores of update {self.updates + 1}"
+        told = [iter(part) for part in self.meeting.told(self._said(mine) if mine else [], to)]
+        return [next(told[trial.by]) for trial in trials]
+
+    def _mine(self, trials: Sequence[Trial]) -> list[Trial]:
+        return [trial for trial in trials if trial.by == self.meeting.processes.number]
+
+    def _said(self, trials: Sequence[Trial]) -> list[Scores]:
         table = gathered(trials)
         log_prob, value = self._scored(self._acts, table.seen, table.trace)
         edges = np.cumsum([len(trial) for trial in trials])
@@ -131,6 +152,8 @@ class Learner:
     ) -> dict[str, float]:
         """Take the steps of one update; return its statistics, means over the steps.
 
+        All processes take the same steps: each adds the gradients of the decisions that it played.
+
         Args:
             trials: What was played, by the present weights.
             old: What `score` said of it.
@@ -139,19 +162,23 @@ class Learner:
         Raises:
             InputError: If a loss or a gradient is not finite: no step was taken with it.
         """
-        table = gathered(trials)
-        before, _ = self._scored(cast(Policy, self.reference), table.seen, table.trace)
+        rows, mine = Rows.of(trials, self.meeting.processes.number), self._mine(trials)
+        table = gathered(mine) if mine else None
+        before = np.zeros(len(rows.mine))
+        if table is not None:
+            found, _ = self._scored(cast(Policy, self.reference), table.seen, table.trace)
+            before[rows.mine] = found
         fixed = _Fixed(
             advantage=normalised(given.advantage) if self.config.normalise else given.advantage,
             target=given.target,
             weight=given.weight,
             old=np.concatenate([one.log_prob for one in old]),
             reference=before,
-            numbers=int(np.prod(table.chunks.shape[1:])),
+            numbers=int(np.prod(trials[0].chunks.shape[1:])),
         )
         steps: list[dict[str, float]] = []
-        for number, chosen in enumerate(self._minibatches(len(table))):
-            steps.append(self._step(table.rows(chosen), fixed, chosen, number))
+        for number, chosen in enumerate(self._minibatches(len(rows.mine))):
+            steps.append(self._step(table, fixed, rows.part(chosen), number))
             if self.config.stop_kl and steps[-1]["kl_old"] > self.config.stop_kl:
                 break
         self.updates += 1
@@ -171,21 +198,16 @@ class Learner:
                 yield sorted(part.tolist())
 
     def _step(
-        self, table: Table, fixed: "_Fixed", chosen: list[int], number: int
+        self, table: Table | None, fixed: "_Fixed", part: Part, number: int
     ) -> dict[str, float]:
         where = f"update {self.updates + 1}, step {number + 1}"
-        log_prob, entropy, value = self._acts.score(table.seen, table.trace)
-        loss, told = objective(
-            replace(
-                fixed.minibatch(chosen, log_prob, entropy, value),
-                imitation=self._imitation(table, fixed, chosen, number),
-                cloning=self._cloning(len(chosen), number),
-            ),
-            self.config.objective,
-            where=where,
-        )
+        told: dict[str, float] = {}
         self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        if table is not None and part:
+            loss, told = self._loss(table.rows(part.rows), fixed, part, number)
+            loss.backward()  # type: ignore[no-untyped-call]
+        told = combined(self.meeting.told((len(part), told), f"take {where}"))
+        self.meeting.add_gradients(self.policy.parameters(), f"take {where}")
         if self.updates < self.config.warmup and fixed.target is not None:
             for parameter in self._actor:
                 parameter.grad = None
@@ -199,23 +221,50 @@ class Learner:
         self.optimiser.step()
         return told | {"gradient": norm}
 
+    def _loss(
+        self, table: Table, fixed: "_Fixed", part: Part, number: int
+    ) -> tuple[Tensor, dict[str, float]]:
+        """Return what decisions of a step add to its loss, and to its statistics."""
+        log_prob, entropy, value = self._acts.score(table.seen, table.trace)
+        return objective(
+            replace(
+                fixed.minibatch(part.chosen, log_prob, entropy, value),
+                imitation=self._imitation(table, fixed, part, number),
+                cloning=self._cloning(part, number),
+            ),
+            self.config.objective,
+            normaliser=part.count,
+            where=f"update {self.updates + 1}, step {number + 1}",
+        )
+
     def _imitation(
-        self, table: Table, fixed: "_Fixed", chosen: list[int], number: int
+        self, table: Table, fixed: "_Fixed", part: Part, number: int
     ) -> tuple[Tensor, Tensor] | None:
         """Return losses (B,) of imitating what was carried out and their weights, if it is to."""
         if fixed.weight is None:
             return None
-        rng = np.random.default_rng([self.seed, self.updates, 2, number])
+        _, own = self._draws(2, number)
         policy = cast(Clonable, self.policy)
-        losses = policy.cloning_loss(table.seen, table.chunks, table.done, rng)
-        return losses, torch.from_numpy(fixed.weight[chosen]).to(losses)
+        losses = policy.cloning_loss(table.seen, table.chunks, table.done, own)
+        return losses, torch.from_numpy(fixed.weight[part.chosen]).to(losses)
 
-    def _cloning(self, count: int, number: int) -> Tensor | None:
-        """Return losses (B,) of imitating as many demonstrations as decisions, if there are any."""
+    def _cloning(self, part: Part, number: int) -> Tensor | None:
+        """Return losses (B,) of imitating as many demonstrations as decisions, if there are any.
+
+        Their mean is what this process adds to that of the step.
+        """
         if self.shown is None:
             return None
-        rng = np.random.default_rng([self.seed, self.updates, 3, number])
-        return cast(Clonable, self.policy).cloning_loss(*self.shown.draw(rng, count), rng)
+        common, own = self._draws(3, number)
+        drawn = self.shown.draw(common, part.count, part.places)
+        share = len(part) / part.count
+        return cast(Clonable, self.policy).cloning_loss(*drawn, own) * share
+
+    def _draws(self, purpose: int, number: int) -> tuple[np.random.Generator, np.random.Generator]:
+        """Return what a step draws alike in all processes, and what this one draws by itself."""
+        key = [self.seed, self.updates, purpose, number]
+        common = np.random.default_rng(key)
+        return common, generator(self.meeting.processes, common, key)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -68,6 +68,8 @@ class Trial:
     truth: NDArray[np.float64]
     """(N + 1,) true progress, NaN where the simulator does not tell."""
     fps: float
+    by: int = 0
+    """Number of the process that played it; the others know neither views nor trace."""
 
     def __len__(self) -> int:
         """Return N."""

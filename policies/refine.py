@@ -1,15 +1,20 @@
 """``robo-reward refine``: a policy gets better at a simulated task by its own rollouts."""
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 
 from robo_reward.config import at_least
 from robo_reward.errors import InputError
+from robo_reward.meeting import Meeting
+from robo_reward.processes import launched
 
 from .config import LearnerConfig, Limits, RefreshConfig, StartConfig
 
 TRUTH, SPARSE = "truth", "sparse"
+LONGEST_S = 1e7
+"""Most seconds that processes may wait for one another."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,9 +55,10 @@ class Refine:
     variety: tuple[str, ...] | None = None
     """What varies from episode to episode; not given: the policy's dataset's, or everything."""
     envs: int = 16
-    """Environments that are played at once."""
+    """Environments that are played at once, by each learner."""
     workers: int | None = None
-    """Processes for them; 0: this one; not given: one per core, of the cluster with Ray."""
+    """Processes for them; 0: this one; not given: one per core, of the cluster with Ray; several
+    learners share the cores."""
     launcher: Literal["processes", "ray"] = "processes"
     """Where they are played: processes of this machine, or actors of a Ray cluster."""
     ray_address: str = ""
@@ -60,6 +66,8 @@ class Refine:
     it a cluster on this machine alone."""
     deadline: float = 60.0
     """Seconds that a process has for an answer before it is replaced."""
+    peer_deadline: float = 1800.0
+    """Seconds that several learners (``accelerate launch``) wait for one another before all end."""
     evaluate_every: int = 5
     """Updates between evaluations."""
     evaluate: int = 50
@@ -96,6 +104,11 @@ class Refine:
             at_least(0, f"--{name.replace('_', '-')}", getattr(self, name))
         if not 0.0 < self.gamma <= 1.0:
             raise InputError(f"--gamma must be in (0, 1], got {self.gamma}")
+        if not 0.0 < self.peer_deadline <= LONGEST_S:
+            raise InputError(
+                f"--peer-deadline must be seconds, above 0 and up to {LONGEST_S:g}, got "
+                f"{self.peer_deadline}"
+            )
         if self.ray_address and not self.uses_ray:
             raise InputError("--ray-address is for --launcher ray: give both, or neither")
         self._check_refresh()
@@ -133,9 +146,17 @@ class Refine:
         Raises:
             RoboRewardError: With one sentence for whatever the user can mend.
         """
+        processes = launched(timedelta(seconds=self.peer_deadline))
+        meeting = Meeting(processes, patience=self.peer_deadline)
+        with meeting.ending(), processes.quiet():
+            self._refine(meeting)
+            meeting.wait("end")
+        processes.close()
+
+    def _refine(self, meeting: Meeting) -> None:
         from .refining import Refinement
 
-        with Refinement(self) as refinement:
+        with Refinement(self, meeting) as refinement:
             print(refinement.plan())
             if not self.dry_run:
                 print(refinement.run())

@@ -123,5 +123,36 @@ class RefineLog:
         figure.savefig(self.out / CURVE, dpi=110)
 
 
+class NoLog(RefineLog):
+    """The log of a process that writes and shows nothing."""
+
+    def __init__(self, out: Path, *, resumed: bool) -> None:
+        """Open no file."""
+
+    def __exit__(self, *_: object) -> None:
+        """Close none."""
+
+    def update(
+        self,
+        state: RunState,
+        found: Success,
+        told: dict[str, float],
+        seconds: dict[str, float],
+    ) -> None:
+        """Tell nothing."""
+
+    def alarms(self, state: RunState, found: Sequence[Alarm]) -> None:
+        """Tell nothing."""
+
+    def lost(self, state: RunState, losses: Sequence[str]) -> None:
+        """Tell nothing."""
+
+    def evaluation(self, state: RunState) -> None:
+        """Tell and draw nothing."""
+
+    def draw(self, state: RunState) -> None:
+        """Draw nothing."""
+
+
 def _number(*values: float | None) -> list[str]:
     return ["–" if value is None or math.isnan(value) else f"{value:.3f}" for value in values]

@@ -11,26 +11,29 @@ from torch import nn
 from data.places import written
 from robo_reward.acting import Floats, Policy, Situation, Trace
 from robo_reward.errors import OutputError, RoboRewardError
+from robo_reward.meeting import Meeting
 from sim.seeds import seeds
 
 from .algorithms import find_algorithm
-from .carrying import take_over
+from .carrying import refresh
 from .clock import Clock
 from .credit import LambdaSchedule, Rules
 from .evaluation import Success, evaluate, summed_up
 from .groups import groups_to_refill, usable_groups
 from .keeping import keep_rollouts
 from .learner import Learner, Scores
+from .lockstep import Losses, begin_together
 from .monitors import Alarm, alarms
 from .observing import observed
 from .playing import Start, Trial
 from .potential_fit import fitted
-from .refine_log import RefineLog
+from .refine_log import NoLog, RefineLog
 from .refreshing import Refresher, kept_place
 from .rollout import Rollout
-from .run_state import RunState, begin_or_resume, forget
+from .run_state import RunState
 from .scoring import Potentials
 from .setting import MODEL_SIZE, Setting
+from .sharing import CHANCE, all_played, all_trials, check_shareable, generator, share
 from .starts import Starts
 from .storing import save_policy
 
@@ -47,15 +50,30 @@ class AlarmError(RoboRewardError):
 class Refinement:
     """Refines one policy; use it in a ``with`` statement, which ends its processes."""
 
-    def __init__(self, command: "Refine") -> None:
+    def __init__(self, command: "Refine", meeting: Meeting | None = None) -> None:
         """Open policy, environment and reward model; nothing is written or played.
+
+        Args:
+            command: What is asked for.
+            meeting: Where several processes that refine together meet; None: it is alone.
 
         Raises:
             RoboRewardError: If they are not usable, or do not go together.
         """
         self.command = command
         self.algorithm = find_algorithm(command.algorithm)
-        self.setting = Setting(command, self.algorithm)
+        grouped = self.algorithm.needs_groups
+        self.starts = Starts(config=command.starts, size=command.starts.group if grouped else 1)
+        groups = command.starts.rollouts // self.starts.size
+        self.meeting = meeting or Meeting()
+        self.processes = self.meeting.processes
+        check_shareable(
+            self.processes,
+            groups=groups,
+            ray=command.uses_ray,
+            refreshes=command.refresh_every > 0,
+        )
+        self.setting = Setting(command, self.algorithm, self.processes)
         self.rounds = -(-command.rollouts // command.starts.rollouts)
         self.lam = LambdaSchedule(
             start=command.lam[0], end=command.lam[1], updates=max(1, self.rounds)
@@ -67,9 +85,8 @@ class Refinement:
             seed=command.seed,
             clones=self.algorithm.clones,
             shown=self.setting.showing,
+            meeting=self.meeting,
         )
-        grouped = self.algorithm.needs_groups
-        self.starts = Starts(config=command.starts, size=command.starts.group if grouped else 1)
         self.limits = command.monitors
         if self.limits.false_positive_rate is None:
             known = self.setting.false_positive_rate
@@ -77,6 +94,9 @@ class Refinement:
         self.state = RunState(reward=self.setting.reward_fingerprint)
         self.refresher = Refresher(command, self.setting) if command.refresh_every else None
         self.clock = Clock()
+        self.losses = Losses(self.meeting)
+        self.chance: np.random.Generator
+        """What actions of this update are drawn from."""
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -115,14 +135,10 @@ class Refinement:
             RoboRewardError: If nothing can be learnt any more, or the output not written.
         """
         out = self.command.out
-        if self.command.overwrite:
-            with written(out):
-                forget(out)
-        begin_or_resume(self)
-        if self.setting.showing is not None:
-            self.setting.showing.fill()
+        begin_together(self)
         with written(out):
-            log = self._stack.enter_context(RefineLog(out, resumed=self.state.updates > 0))
+            kind = RefineLog if self.processes.first else NoLog
+            log = self._stack.enter_context(kind(out, resumed=self.state.updates > 0))
         try:
             if not self.state.evaluations:
                 self._evaluate(log)
@@ -144,6 +160,7 @@ class Refinement:
         state, command = self.state, self.command
         self.clock = clock = Clock()
         rng = np.random.default_rng([command.seed, state.updates, 0])
+        self.chance = generator(self.processes, rng, [command.seed, state.updates, CHANCE])
         trials, judged = self._play(rng)
         with clock("learner"):
             scores = self.learner.score(trials)
@@ -153,7 +170,7 @@ class Refinement:
         with clock("learner"):
             told = self.learner.update(trials, scores, given)
         every = 1 if command.refresh_every else command.keep_rollouts
-        if every and state.updates % every == 0:
+        if self.processes.first and every and state.updates % every == 0:
             self._keep(trials, judged, scores)
         if self.algorithm.needs_fit:
             state.fit = fitted(rollouts, state.fit, gamma=command.gamma)
@@ -161,16 +178,10 @@ class Refinement:
         told = self._told(judged, trials) | told
         state.updates += 1
         log.update(state, summed_up(trials), told, clock.shares())
-        log.lost(state, self.setting.env.losses)
+        log.lost(state, self.losses.tell(self.setting.env.losses))
         alarmed = self._watch(log, rollouts, judged, told["kl_reference"])
         if self.refresher is not None and state.updates % command.refresh_every == 0:
-            attempt = self.refresher.attempt(state.updates, state.version)
-            figures = attempt.figures
-            if attempt.model is not None:
-                self.setting.judge_by(attempt.model)
-                state.version, state.reward = state.version + 1, attempt.model.fingerprint
-                figures = figures | take_over(self, trials, judged, rollouts)
-            log.refresh(state, attempt.says, figures)
+            refresh(self, log, trials, judged, rollouts)
         if alarmed and command.stop_on_alarm:
             self._save()
             raise AlarmError(
@@ -190,7 +201,7 @@ class Refinement:
 
     def _play(self, rng: np.random.Generator) -> Played:
         """Return the episodes of an update; groups that teach nothing are played anew."""
-        trials, judged = self._played(self.starts.draw(rng), rng)
+        trials, judged = self._played(self.starts.draw(rng))
         if not (self.algorithm.needs_groups and self.algorithm.invariant):
             return trials, judged
         tries = self.command.starts.tries
@@ -203,22 +214,27 @@ class Refinement:
             trials, judged = [trials[i] for i in keep], [judged[i] for i in keep]
             if not again:
                 break
-            more = self._played(self.starts.draw(rng, groups=len(again)), rng)
+            more = self._played(self.starts.draw(rng, groups=len(again)))
             trials, judged = trials + more[0], judged + more[1]
         return trials, judged
 
-    def _played(self, starts: list[Start], rng: np.random.Generator) -> Played:
-        clock = self.clock
+    def _played(self, starts: list[Start]) -> Played:
+        """Return the episodes of all processes; each plays and judges its share."""
+        clock, update = self.clock, self.state.updates
 
         def choose(seen: Situation) -> tuple[Floats, Trace]:
             with clock("policy"):
-                return self.policy.sample(seen, rng)
+                return self.policy.sample(seen, self.chance)
 
+        mine = share(starts, self.processes, size=self.starts.size)
         with clock("environment"):
-            trials = self.setting.player.play(choose, starts)
-        self.state.rollouts += len(trials)
+            trials = self.setting.player.play(choose, mine)
         with clock("reward"):
-            return trials, self.setting.scorer.score(trials)
+            judged = self.setting.scorer.score(trials) if trials else []
+        to = f"share the rollouts of update {update + 1}"
+        everyone = all_played(self.meeting, trials, judged, to)
+        self.state.rollouts += len(everyone)
+        return [trial for trial, _ in everyone], [found for _, found in everyone]
 
     def _keep(self, trials: list[Trial], judged: list[Potentials], scores: list[Scores]) -> None:
         place = kept_place(self.command.out, self.state.updates)
@@ -261,8 +277,9 @@ class Refinement:
 
     def _evaluate(self, log: RefineLog) -> None:
         chosen = seeds("validation", self.command.evaluate)
-        found = summed_up(evaluate(self.policy, self.setting.player, chosen))
-        log.lost(self.state, self.setting.env.losses)
+        mine = evaluate(self.policy, self.setting.player, share(chosen, self.processes))
+        found = summed_up(all_trials(self.meeting, mine, "share an evaluation"))
+        log.lost(self.state, self.losses.tell(self.setting.env.losses))
         best = max((one.rate for _, one in self.state.evaluations), default=-1.0)
         self.state.evaluations.append((self.state.rollouts, found))
         log.evaluation(self.state)
@@ -271,11 +288,12 @@ class Refinement:
 
     def _save(self) -> None:
         self._store(self.command.out / "policy", self.state.evaluations[-1][1])
-        self.state.save(self)
+        if self.processes.first:
+            self.state.save(self)
 
     def _store(self, place: Path, found: Success) -> None:
-        about = self.setting.about(self.state, found)
-        save_policy(self.learner.policy, place, about)
+        if self.processes.first:
+            save_policy(self.learner.policy, place, self.setting.about(self.state, found))
 
     def _summary(self) -> str:
         (_, first), (rollouts, last) = self.state.evaluations[0], self.state.evaluations[-1]

@@ -32,6 +32,7 @@ FREE = (
     "launcher",
     "ray_address",
     "deadline",
+    "peer_deadline",
     "rollouts",
     "keep_rollouts",
     "cache",
@@ -71,7 +72,7 @@ class RunState:
 
         command, learner, starts = run.command, run.learner, run.starts
         policy = learner.policy
-        tensors = {f"weight.{n}": t.contiguous() for n, t in _changing(policy).items()}
+        tensors = {f"weight.{n}": t.contiguous() for n, t in changing(policy).items()}
         for name, parameter in policy.named_parameters():
             for key, value in learner.optimiser.state.get(parameter, {}).items():
                 tensors[f"moment.{name}.{key}"] = value.contiguous()
@@ -97,7 +98,7 @@ class RunState:
         write_atomically(command.out / STATE, content)
 
 
-def _changing(policy: nn.Module) -> dict[str, Tensor]:
+def changing(policy: nn.Module) -> dict[str, Tensor]:
     """Return what of a policy may have changed since it was loaded: all but frozen weights."""
     frozen = {name for name, weight in policy.named_parameters() if not weight.requires_grad}
     return {name: value for name, value in policy.state_dict().items() if name not in frozen}
@@ -160,7 +161,7 @@ def begin_or_resume(run: "Refinement") -> None:
 
 def _restore(run: "Refinement", told: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
     weights = {n.removeprefix("weight."): t for n, t in tensors.items() if n.startswith("weight.")}
-    if weights.keys() != _changing(run.learner.policy).keys():
+    if weights.keys() != changing(run.learner.policy).keys():
         raise ValueError("its weights are those of another policy")
     run.learner.policy.load_state_dict(weights, strict=False)
     for name, parameter in run.learner.policy.named_parameters():

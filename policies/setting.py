@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from robo_reward.errors import InputError
+from robo_reward.processes import ALONE, Processes
 from robo_reward.protocols import References
 from robo_reward.shaped_env import SHAPED
 
@@ -37,8 +38,15 @@ MODEL_SIZE = 128
 class Setting:
     """Policy, environments and reward of a run, checked against each other."""
 
-    def __init__(self, command: "Refine", algorithm: Algorithm) -> None:
+    def __init__(
+        self, command: "Refine", algorithm: Algorithm, processes: Processes = ALONE
+    ) -> None:
         """Open all of it.
+
+        Args:
+            command: What is asked for.
+            algorithm: What gives credit.
+            processes: Which of several this is: where it computes.
 
         Raises:
             RoboRewardError: If something cannot be opened, or does not go with the rest.
@@ -48,7 +56,8 @@ class Setting:
 
         self.command = command
         self.bed = find_bed(command.env, robot=command.robot, variety=command.variety)
-        self.stored = load_policy(command.policy)
+        self.processes = processes
+        self.stored = load_policy(command.policy, device=processes.device or None)
         self.replan = command.replan_steps or self.stored.about.replan_steps
         check_fit(self.stored, self.bed)
         if self.replan > self.stored.policy.chunk:
@@ -61,13 +70,14 @@ class Setting:
         self.model: Model | None = None
         self.references: FindReferences = lambda _: References()
         self.scorer: Scorer = self._scorer()
+        workers = processes.workers(command.workers, most=command.envs)
         make = partial(self.bed.make, terminate_on_success=True, **self._drawing())
         with ExitStack() as opened:
             self.cluster = opened.enter_context(_cluster(command)) if command.uses_ray else None
             self.env = ChunkedEnv(
                 make,
                 command.envs,
-                workers=self.cluster or command.workers,
+                workers=self.cluster or workers,
                 deadline=command.deadline,
                 max_steps=command.max_steps or None,
             )
@@ -96,6 +106,11 @@ class Setting:
         if self.cluster is not None:
             count = min(self.cluster.workers, self.command.envs)
             told.append(f"{count} Ray actors, cluster {self.cluster.address}")
+        if self.processes.count > 1:
+            told.append(
+                f"{self.processes.count} processes: each plays its share of the rollouts, in "
+                f"{self.command.envs} environments of its own, and all take the same steps"
+            )
         if self.showing is not None:
             shown, weight = self.showing.shown, self.command.learner.objective.bc_weight
             told.append(f"{len(shown.chosen)} demonstrations are imitated, weight {weight}")
@@ -209,7 +224,7 @@ class Setting:
             return Plain(truth=reward == TRUTH)
         from robo_reward.checkpoint import load
 
-        model = load(Path(reward))
+        model = load(Path(reward), device=self.processes.device or None)
         check_model_fits(model, self.bed, reward)
         self.references = _references(self.command, instructions(self.bed))
         return self.judge_by(model)

@@ -77,9 +77,16 @@ class Showing:
             instructions=[shown.episodes[episode].instructions[0] for episode, _ in pairs],
         )
 
-    def draw(self, rng: np.random.Generator, count: int) -> tuple[Situation, Floats, Bools]:
-        """Return B situations, the chunks (B, C, A) done there, and which of them are known."""
+    def draw(
+        self, rng: np.random.Generator, count: int, some: Sequence[int] | None = None
+    ) -> tuple[Situation, Floats, Bools]:
+        """Return B situations, the chunks (B, C, A) done there, and which of them are known.
+
+        They are ``some`` of ``count`` that are drawn, or all; the others are not read.
+        """
         rows = self.rows(rng, count)
+        if some is not None:
+            rows = rows[list(some)]
         return self.situation(rows), *self.shown.chunks(rows)
 
 

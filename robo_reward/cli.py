@@ -11,10 +11,14 @@ attribute ``group`` instead of ``run`` holds further commands: those of that gro
 import os
 import select
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from importlib.metadata import EntryPoint, entry_points
 from typing import Protocol
 
 from .errors import InputError, RoboRewardError
+from .meeting import leave_it_to_the_first
+from .processes import tells
 
 COMMANDS = "robo_reward.commands"
 OTHERS = "robo_reward.others"
@@ -98,7 +102,8 @@ def main(args: list[str] | None = None) -> None:
     args = sys.argv[1:] if args is None else args
     command: Command | None = None
     try:
-        command = choose(COMMANDS, "robo-reward", args)
+        with _told_once():
+            command = choose(COMMANDS, "robo-reward", args)
         if command is not None:
             command.run()
     except RoboRewardError as error:
@@ -112,6 +117,25 @@ def main(args: list[str] | None = None) -> None:
         if not _reader_has_left():
             raise
         raise SystemExit(141) from None  # what a shell says of a program that SIGPIPE ended
+
+
+@contextmanager
+def _told_once() -> Iterator[None]:
+    """Let one of several processes say what is wrong with the flags that all were given."""
+    if tells():
+        yield
+        return
+    with (
+        open(os.devnull, "w") as nowhere,
+        redirect_stdout(nowhere),
+        redirect_stderr(nowhere),
+    ):
+        try:
+            yield
+        except (RoboRewardError, SystemExit) as ended:
+            if isinstance(ended, SystemExit) and not ended.code:
+                raise
+            leave_it_to_the_first()
 
 
 def _what_then(command: Command | None) -> str:

@@ -38,6 +38,16 @@ class Processes:
         """Whether this is the one that writes and prints."""
         return self.number == 0
 
+    def workers(self, asked: int | None, *, most: int) -> int | None:
+        """Return how many helpers to start: what is asked for, or a share of the cores.
+
+        None where it is alone and nothing is asked for: whoever starts them then decides.
+        """
+        if asked is not None or self.count == 1:
+            return asked
+        beside = int(os.environ.get("LOCAL_WORLD_SIZE", self.count))
+        return max(1, min(most, len(os.sched_getaffinity(0)) // beside))
+
     @contextmanager
     def quiet(self) -> Iterator[None]:
         """Let only the first process print."""
@@ -134,8 +144,11 @@ class Processes:
 ALONE = Processes()
 
 
-def launched() -> Processes:
+def launched(patience: timedelta = PATIENCE) -> Processes:
     """Return the processes that this one was started with; alone without a launcher.
+
+    Args:
+        patience: How long they wait for one another within a step.
 
     Raises:
         InputError: If they were started in a way that is not known here.
@@ -155,13 +168,19 @@ def launched() -> Processes:
     os.environ["FSDP_CPU_RAM_EFFICIENT_LOADING"] = "false"
     from accelerate import PartialState
 
-    state = PartialState(cpu=_flag("ACCELERATE_USE_CPU"), timeout=PATIENCE)
+    state = PartialState(cpu=_flag("ACCELERATE_USE_CPU"), timeout=patience)
     return Processes(
         number=state.process_index,
         count=state.num_processes,
-        device=str(state.device),
+        device="cpu" if state.device.type == "cpu" else str(state.device),
         sharded=sharded,
     )
+
+
+def tells() -> bool:
+    """Whether this process tells what all find alike, before they know of each other."""
+    several = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    return not several or os.environ.get("RANK", "0") == "0"
 
 
 def _flag(name: str) -> bool:

@@ -1,5 +1,6 @@
 """The learner: ratios of 1 before a step, the right direction after it, nothing infinite."""
 
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import replace
 from typing import Any
@@ -226,8 +227,13 @@ def test_a_policy_that_cannot_imitate_is_refused_where_it_must() -> None:
 class Still:
     """Demonstrations that always hold still, at random states."""
 
-    def draw(self, rng: np.random.Generator, count: int) -> tuple[Situation, Floats, Any]:
+    def draw(
+        self, rng: np.random.Generator, count: int, some: Sequence[int] | None = None
+    ) -> tuple[Situation, Floats, Any]:
         state = rng.standard_normal((count, small_policy()[0].config.state_dim))
+        if some is not None:
+            state = state[list(some)]
+        count = len(state)
         seen = Situation(views={}, state=state.astype(np.float32), instructions=["go"] * count)
         return seen, np.zeros((count, 4, 5), np.float32), np.ones((count, 4), np.bool_)
 

@@ -167,7 +167,9 @@ def test_what_does_not_go_together_is_refused_before_anything_is_played(
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("how", [{"rollouts": 0}, {"gamma": 0.0}, {"envs": 0}, {"seed": -1}])
+@pytest.mark.parametrize(
+    "how", [{"rollouts": 0}, {"gamma": 0.0}, {"envs": 0}, {"seed": -1}, {"peer_deadline": 0.0}]
+)
 def test_impossible_numbers_are_refused(policy: Path, how: dict[str, Any]) -> None:
     with pytest.raises(InputError, match="must be"):
         command(policy, Path("nowhere"), **how)
