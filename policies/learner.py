@@ -20,8 +20,8 @@ from robo_reward.errors import InputError
 from .config import LearnerConfig
 from .credit import Credit, normalised
 from .objective import Minibatch, explained_variance, objective
-from .playing import Trial
 from .table import Table, finals, gathered
+from .trials import Trial
 
 VALUE = "value"
 """How the names of a critic's weights begin."""

@@ -1,5 +1,6 @@
 """One refinement run: what it plays with, its updates, and how it stops and goes on."""
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, cast
@@ -20,7 +21,6 @@ from .groups import groups_to_refill, usable_groups
 from .keeping import keep_rollouts
 from .learner import Learner, Scores
 from .monitors import alarms, observed
-from .playing import Start, Trial
 from .potential_fit import fitted
 from .refine_log import RefineLog
 from .rollout import Rollout
@@ -29,6 +29,7 @@ from .scoring import Potentials
 from .setting import MODEL_SIZE, Setting
 from .starts import Starts
 from .storing import save_policy
+from .trials import Moment, Start, Trial
 
 if TYPE_CHECKING:
     from .refine import Refine
@@ -193,17 +194,22 @@ class Refinement:
         return trials, judged
 
     def _played(self, starts: list[Start], rng: np.random.Generator) -> Played:
-        clock = self.clock
+        clock, judging = self.clock, self.setting.scorer.begin()
 
         def choose(seen: Situation) -> tuple[Floats, Trace]:
             with clock("policy"):
                 return self.policy.sample(seen, rng)
 
+        def watch(moments: Sequence[Moment]) -> set[int]:
+            with clock("reward"):
+                judging.see(moments)
+            return set()
+
         with clock("environment"):
-            trials = self.setting.player.play(choose, starts)
+            trials = self.setting.player.play(choose, starts, watch=watch)
         self.state.rollouts += len(trials)
         with clock("reward"):
-            return trials, self.setting.scorer.score(trials)
+            return trials, judging.potentials(trials)
 
     def _keep(self, trials: list[Trial], judged: list[Potentials], scores: list[Scores]) -> None:
         place = self.command.out / "rollouts" / f"{self.state.updates:04d}"
