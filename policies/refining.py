@@ -21,6 +21,7 @@ from .groups import groups_to_refill, usable_groups
 from .keeping import keep_rollouts
 from .learner import Learner, Scores
 from .monitors import alarms, observed
+from .patience import Patience
 from .potential_fit import fitted
 from .refine_log import RefineLog
 from .rollout import Rollout
@@ -114,7 +115,8 @@ class Refinement:
         if self.setting.showing is not None:
             self.setting.showing.fill()
         with written(out):
-            log = self._stack.enter_context(RefineLog(out, resumed=self.state.updates > 0))
+            log = RefineLog(out, resumed=self.state.updates > 0, patient=self.command.patience == 0)
+            self._stack.enter_context(log)
         try:
             if not self.state.evaluations:
                 self._evaluate(log)
@@ -195,6 +197,7 @@ class Refinement:
 
     def _played(self, starts: list[Start], rng: np.random.Generator) -> Played:
         clock, judging = self.clock, self.setting.scorer.begin()
+        patience = Patience(self.command.patience)
 
         def choose(seen: Situation) -> tuple[Floats, Trace]:
             with clock("policy"):
@@ -202,8 +205,7 @@ class Refinement:
 
         def watch(moments: Sequence[Moment]) -> set[int]:
             with clock("reward"):
-                judging.see(moments)
-            return set()
+                return patience.hopeless(judging.see(moments))
 
         with clock("environment"):
             trials = self.setting.player.play(choose, starts, watch=watch)
@@ -246,6 +248,8 @@ class Refinement:
             "missing": float(sum(found.missing for found in judged)),
             "invalid": float(sum(found.invalid for found in judged)),
             "lost": float(sum(trial.lost for trial in trials)),
+            "given_up": float(sum(trial.given_up for trial in trials)),
+            "steps_saved": float(sum(self.setting.spared(trial) for trial in trials)),
             "env_steps": float(sum(trial.decisions.steps.sum() for trial in trials)),
             "lam": self.lam.at(self.state.updates),
         }

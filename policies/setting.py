@@ -19,6 +19,7 @@ from .refine import SPARSE, TRUTH
 from .scoring import FindReferences, Judged, Plain, Scorer
 from .showing import Showing, show_to
 from .storing import load_policy
+from .trials import Trial
 
 if TYPE_CHECKING:
     from robo_reward.model import Model
@@ -130,6 +131,12 @@ class Setting:
             sizes.append(self.model.settings.image_size or MODEL_SIZE)
         return max(sizes, default=0)
 
+    def spared(self, trial: Trial) -> int:
+        """Return how many control steps were spared at most by giving up an episode."""
+        before = 0 if trial.start.played is None else len(trial.start.played)
+        played = before + int(trial.decisions.steps.sum())
+        return self.horizon - played if trial.given_up else 0
+
     @property
     def reward_fingerprint(self) -> str:
         """Which reward model judges; empty for none."""
@@ -141,6 +148,16 @@ class Setting:
             raise InputError(
                 f"{name} learns from a potential and --reward is {SPARSE}: give a reward model's "
                 f"directory or {TRUTH}, or choose --algorithm ppo"
+            )
+        if self.command.patience and not algorithm.counts_on_the_rest:
+            raise InputError(
+                f"--patience: {name} needs to know how every episode ends, and one that was given "
+                "up might have succeeded; choose phi-ppo, ppo, phi-rloo or awr, or leave it out"
+            )
+        if self.command.patience and reward == SPARSE:
+            raise InputError(
+                f"--patience gives up where Φ does not rise, and --reward is {SPARSE}: give a "
+                f"reward model's directory or {TRUTH}, or leave it out"
             )
         if algorithm.needs_groups and self.command.starts.group < 2:
             raise InputError(
