@@ -20,7 +20,7 @@ GIVEN_UP = ("given up", "saved")
 class RefineLog:
     """Tells of every update and evaluation."""
 
-    def __init__(self, out: Path, *, resumed: bool, patient: bool = True) -> None:
+    def __init__(self, out: Path, *, resumed: bool, patient: bool) -> None:
         """Open the files in ``out``.
 
         Args:

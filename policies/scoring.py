@@ -68,8 +68,10 @@ class Plain:
         return self
 
     def see(self, moments: Sequence[Moment]) -> dict[int, float]:
-        """Return number → true progress; nothing if that is not the potential."""
-        return {one.number: one.truth for one in moments} if self.truth else {}
+        """Return number → true progress where it is known; nothing if that is not the potential."""
+        if not self.truth:
+            return {}
+        return {one.number: one.truth for one in moments if np.isfinite(one.truth)}
 
     def potentials(self, trials: Sequence[Trial]) -> list[Potentials]:
         """Return the potentials of each.

@@ -173,5 +173,6 @@ def test_the_truth_and_nothing_are_potentials_too(trials: list[Trial]) -> None:
     assert truth.see([moment(2, trials[0], 1)]) == {2: trials[0].truth[1]}
     assert nothing.see([moment(2, trials[0], 1)]) == {}
     unknown = replace(trials[0], truth=np.full(6, np.nan))
+    assert truth.see([moment(2, unknown, 1)]) == {}
     with pytest.raises(InputError, match="does not tell its progress"):
         truth.potentials([unknown])
