@@ -33,6 +33,11 @@ class Algorithm:
     clones: bool = False
     """Whether actions are imitated by weight, in place of policy gradients."""
 
+    @property
+    def counts_on_the_rest(self) -> bool:
+        """Whether a value stands for what would have followed where an episode was cut off."""
+        return self.invariant and not self.needs_groups
+
 
 def _compared(
     give: Callable[[Sequence[Rollout], Rules], Credit], says: str, *, clones: bool = False

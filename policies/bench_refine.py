@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from sim.beds import Bed
 
 
+PLAYING = ("environment", "policy", "reward")
+"""Parts of an update in which episodes are played."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class BenchRefine:
     """Measure refinement: shares of environment, policy, reward and learner, steps per second.
@@ -98,12 +102,16 @@ class BenchRefine:
 
 
 def summed_up(lines: list[dict[str, float]], workers: int) -> dict[str, float]:
-    """Return the figures of a run: shares of its wall time, and steps per second."""
+    """Return the figures of a run: shares of its wall time, and steps per second.
+
+    ``environment`` is the time in which nothing was done but wait for environments. Rewards are
+    judged meanwhile, so playing is environment, policy and reward together.
+    """
     wall = sum(line["seconds_wall"] for line in lines)
     parts = (*PARTS, "overhead")
     shares = {part: sum(line[f"seconds_{part}"] for line in lines) / wall for part in parts}
     rates = [line["env_steps"] / line["seconds_wall"] for line in lines]
-    played = [line["env_steps"] / line["seconds_environment"] for line in lines]
+    played = [line["env_steps"] / sum(line[f"seconds_{p}"] for p in PLAYING) for line in lines]
     return shares | {
         f"steps_per_s_{workers}": median(rates),
         f"played_steps_per_s_{workers}": median(played),

@@ -17,11 +17,11 @@ from robo_reward.shaping import Floats
 
 from .learner import VALUE, Learner
 from .objective import value_loss
-from .playing import Trial
 from .potential_fit import fitted
 from .rollout import Rollout
-from .scoring import Potentials
+from .scoring import Potentials, judge
 from .table import gathered
+from .trials import Trial
 
 if TYPE_CHECKING:
     from .refine_log import RefineLog
@@ -76,7 +76,7 @@ def take_over(
         old: What the old potential said of it.
         rollouts: The same batch, under the old potential.
     """
-    new = run.setting.scorer.score(trials)
+    new = judge(run.setting.scorer, trials)
     run.starts.reached.clear()
     run.starts.remember(trials, new)
     run.state.observed.clear()

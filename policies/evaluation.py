@@ -8,7 +8,8 @@ import numpy as np
 from robo_reward.acting import Floats, Policy, Situation, Trace
 from robo_reward.errors import InputError
 
-from .playing import Bar, Player, Start, Trial
+from .playing import Bar, Player
+from .trials import Start, Trial
 
 CONFIDENCE = 0.95
 """Of the intervals."""

@@ -19,8 +19,9 @@ from sim.pieces import describe_bed
 from sim.rollouts import features, run_episode
 
 from .learner import Scores
-from .playing import ReplayError, Trial
+from .playing import ReplayError
 from .scoring import Potentials
+from .trials import Trial
 
 BEHAVIOUR = "policy"
 COLUMNS = ("refine.potential", "refine.log_prob", "refine.decision")

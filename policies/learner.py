@@ -21,9 +21,9 @@ from robo_reward.meeting import Meeting
 from .config import LearnerConfig
 from .credit import Credit, normalised
 from .objective import Minibatch, explained_variance, objective
-from .playing import Trial
 from .sharing import Part, Rows, combined, generator
 from .table import Table, finals, gathered
+from .trials import Trial
 
 VALUE = "value"
 """How the names of a critic's weights begin."""

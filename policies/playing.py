@@ -1,10 +1,11 @@
 """Rollouts: a policy plays episodes in many environments, a decision of all at a time.
 
-Letters: N decisions of an episode, C actions of a chunk, k of them carried out.
+Letters: B episodes, C actions of a chunk, A numbers of an action.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,8 +18,12 @@ from sim.chunks import ChunkedEnv
 from sim.lanes import Advanced
 from sim.workforce import TRIES, WorkerError
 
+from .trials import Moment, Start, Trial
+
 type Choose = Callable[[Situation], tuple[Floats, Trace]]
 """What a policy does in B situations: chunks (B, C, A), and what is needed to score them."""
+type Watch = Callable[[Sequence[Moment]], Collection[int]]
+"""Looks at moments while chunks are carried out; returns the numbers of episodes to give up."""
 
 
 class ReplayError(RoboRewardError):
@@ -32,83 +37,11 @@ class Bar(Protocol):
         """Advance."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Start:
-    """Where an episode begins."""
-
-    seed: int
-    """What it depends on: layout, goal and look."""
-    group: int
-    """Episodes of one group begin alike, and are compared."""
-    played: Floats | None = None
-    """(t, A) actions that come before the first decision: they lead to the state of an earlier
-    episode, if the environment is deterministic."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Trial:
-    """One episode of a policy: N decisions, N + 1 observations."""
-
-    start: Start
-    instruction: str
-    views: dict[str, NDArray[np.uint8]]
-    """Name → (N + 1, H, W, 3), the final observation last."""
-    state: Floats
-    """(N + 1, n)."""
-    chunks: Floats
-    """(N, C, A) what was predicted; of each the first ``decisions.steps`` were carried out."""
-    trace: Trace
-    """(N, …) by name: what scores the chunks."""
-    decisions: Decisions
-    reward: NDArray[np.float64]
-    """(N,) the task reward of each decision, discounted within it."""
-    success: bool
-    lost: bool
-    """Whether the process that played it was lost: how it would have ended is not known."""
-    truth: NDArray[np.float64]
-    """(N + 1,) true progress, NaN where the simulator does not tell."""
-    fps: float
-    by: int = 0
-    """Number of the process that played it; the others know neither views nor trace."""
-
-    def __len__(self) -> int:
-        """Return N."""
-        return len(self.decisions)
-
-    @property
-    def seconds(self) -> NDArray[np.float64]:
-        """(N + 1,) when each observation was made, since the first."""
-        return np.append(0.0, np.cumsum(self.decisions.steps)) / self.fps
-
-    def played(self, decisions: int) -> Floats:
-        """Return (t, A) the actions that were carried out in the first decisions."""
-        steps = self.decisions.steps[:decisions]
-        parts = [chunk[:k] for chunk, k in zip(self.chunks, steps, strict=False)]
-        before = [] if self.start.played is None else [self.start.played]
-        return np.concatenate([*before, *parts])
-
-    def situation(self) -> Situation:
-        """Return what was seen at the N decisions."""
-        count = len(self)
-        return Situation(
-            views={name: images[:count] for name, images in self.views.items()},
-            state=self.state[:count],
-            instructions=[self.instruction] * count,
-        )
-
-    def final(self) -> Situation:
-        """Return what was seen at the end."""
-        return Situation(
-            views={name: images[-1:] for name, images in self.views.items()},
-            state=self.state[-1:],
-            instructions=[self.instruction],
-        )
-
-
 @dataclass(kw_only=True)
 class _Playing:
     """An episode that is going on."""
 
+    number: int
     start: Start
     instruction: str
     seen: list[dict[str, Any]]
@@ -116,6 +49,27 @@ class _Playing:
     chunks: list[Floats] = field(default_factory=list)
     traces: list[dict[str, NDArray[Any]]] = field(default_factory=list)
     told: list[Advanced] = field(default_factory=list)
+    given_up: bool = False
+
+    @property
+    def over(self) -> bool:
+        """Whether it has ended by itself."""
+        return bool(self.told) and (self.told[-1].terminated or self.told[-1].truncated)
+
+    @property
+    def rewards(self) -> list[list[float]]:
+        """What each decision was paid, step by step; one that a process took with it: 0 once."""
+        return [one.rewards or [0.0] for one in self.told]
+
+    def newest(self, fps: float) -> Moment:
+        """Return what it shows now."""
+        return Moment(
+            number=self.number,
+            instruction=self.instruction,
+            views=self.seen[-1].get("pixels", {}),
+            seconds=sum(map(len, self.rewards)) / fps,
+            truth=self.truth[-1],
+        )
 
 
 class Player:
@@ -138,38 +92,55 @@ class Player:
         self.fps = float(env.metadata["render_fps"])
 
     def play(
-        self, choose: Choose, starts: Sequence[Start], bar: Bar = lambda *_, **__: None
+        self,
+        choose: Choose,
+        starts: Sequence[Start],
+        bar: Bar = lambda *_, **__: None,
+        watch: Watch = lambda _: (),
     ) -> list[Trial]:
         """Return a trial for each start, in their order.
 
-        Which environment plays which does not depend on processes, so neither do the trials.
+        Which environment plays which does not depend on processes, so neither do the trials, nor
+        what is watched together.
+
+        Args:
+            choose: What the policy does.
+            starts: Where episodes begin.
+            bar: Told of every episode that ends.
+            watch: Sees every observation of an episode once, in their order: those at decisions
+                while the chunks that were decided are carried out, the last one with the next
+                decisions of others. An episode that it gives up is truncated after its chunk.
 
         Raises:
             InputError: If a chunk is shorter than ``replan``.
             WorkerError: If a process is lost again and again.
         """
         waiting = list(enumerate(starts))[::-1]
-        active: dict[int, tuple[int, _Playing]] = {}
+        active: dict[int, _Playing] = {}
         done: dict[int, Trial] = {}
+        fresh: list[Moment] = []
         while waiting or active:
             free = [row for row in range(self.env.num_envs) if row not in active]
             if chosen := {row: waiting.pop() for row in free[: len(waiting)]}:
-                self._begin(active, chosen)
-            for row in self._decide(choose, {row: episode for row, (_, episode) in active.items()}):
-                number, episode = active.pop(row)
-                done[number] = self._trial(episode)
+                begun = self._begin(chosen)
+                fresh += [episode.newest(self.fps) for episode in begun.values()]
+                active |= begun
+            self._decide(choose, active, partial(watch, fresh))
+            fresh = [episode.newest(self.fps) for episode in active.values()]
+            for row in [row for row, one in active.items() if one.over or one.given_up]:
+                episode = active.pop(row)
+                done[episode.number] = self._trial(episode)
                 bar(1)
+        watch(fresh)
         return [done[number] for number in range(len(starts))]
 
-    def _begin(
-        self, active: dict[int, tuple[int, _Playing]], chosen: dict[int, tuple[int, Start]]
-    ) -> None:
+    def _begin(self, chosen: dict[int, tuple[int, Start]]) -> dict[int, _Playing]:
         """Begin episodes; those whose process is lost on the way to their start begin again.
 
         Raises:
             WorkerError: If a process is lost again and again.
         """
-        why = ""
+        why, begun = "", dict[int, _Playing]()
         for _ in range(TRIES):
             starts = {row: start for row, (_, start) in chosen.items()}
             shown, infos = self.env.begin({row: start.seed for row, start in starts.items()})
@@ -182,17 +153,18 @@ class Player:
                 number, start = chosen.pop(row)
                 words, truth = infos[row]["instruction"], [infos[row]["progress"]]
                 seen = [_row(shown, row)]
-                active[row] = (
-                    number,
-                    _Playing(start=start, instruction=words, seen=seen, truth=truth),
+                begun[row] = _Playing(
+                    number=number, start=start, instruction=words, seen=seen, truth=truth
                 )
             if not chosen:
-                return
+                return begun
             why = infos[next(iter(chosen))]["worker_error"]
         raise WorkerError(f"{why}, {TRIES} times in a row: look at the machine's memory")
 
-    def _decide(self, choose: Choose, active: dict[int, _Playing]) -> list[int]:
-        """Let every episode make a decision; return the environments whose episode ended."""
+    def _decide(
+        self, choose: Choose, active: Mapping[int, _Playing], watch: Callable[[], Collection[int]]
+    ) -> None:
+        """Let every episode make a decision, and carry out its chunk."""
         rows, episodes = list(active), list(active.values())
         chunks, trace = choose(_situation(episodes))
         if chunks.shape[1] < self.replan:
@@ -201,7 +173,9 @@ class Player:
                 "carry out no more than it predicts"
             )
         wanted = {row: chunks[i, : self.replan] for i, row in enumerate(rows)}
-        shown, told = self.env.advance(wanted)
+        self.env.send(wanted)
+        hopeless = watch()
+        shown, told = self.env.receive()
         for i, (row, episode) in enumerate(zip(rows, episodes, strict=True)):
             lost = told[row].info.get("lost", False)
             episode.told.append(told[row])
@@ -209,12 +183,14 @@ class Player:
             episode.traces.append({name: part[i] for name, part in trace.items()})
             episode.seen.append(episode.seen[-1] if lost else _row(shown, row))
             episode.truth.append(episode.truth[-1] if lost else told[row].info["progress"])
-        return [row for row in rows if told[row].terminated or told[row].truncated]
+            episode.given_up = episode.number in hopeless and not episode.over
 
     def _trial(self, playing: _Playing) -> Trial:
         told, views = playing.told, playing.seen[0].get("pixels", {})
         lost = bool(told[-1].info.get("lost", False))
-        rewards = [one.rewards or [0.0] for one in told]
+        rewards = playing.rewards
+        truncated = np.array([one.truncated and not one.terminated for one in told])
+        truncated[-1] |= playing.given_up
         return Trial(
             start=playing.start,
             instruction=playing.instruction,
@@ -227,11 +203,12 @@ class Player:
             decisions=Decisions(
                 steps=np.array([len(paid) for paid in rewards], np.int64),
                 terminated=np.array([one.terminated for one in told], np.bool_),
-                truncated=np.array([one.truncated and not one.terminated for one in told]),
+                truncated=truncated,
             ),
             reward=np.array([decision_reward(paid, self.gamma) for paid in rewards]),
             success=not lost and bool(told[-1].info["is_success"]),
             lost=lost,
+            given_up=playing.given_up,
             truth=np.array(playing.truth, np.float64),
             fps=self.fps,
         )

@@ -50,6 +50,9 @@ class Refine:
     """Actions of a chunk that are carried out; 0: as the policy was made for."""
     max_steps: int = 0
     """Control steps after which an episode is cut off; 0: the environment's own."""
+    patience: int = 0
+    """Decisions without a rise of Φ after which an episode is given up, to save steps; 0: never.
+    It is cut off, not failed: what would have come counts as Φ and the critic say."""
     robot: str = ""
     """Robot, of those that play the task."""
     variety: tuple[str, ...] | None = None
@@ -100,7 +103,8 @@ class Refine:
         """Refuse settings that leave nothing to do."""
         for name in ("rollouts", "envs", "evaluate_every", "evaluate"):
             at_least(1, f"--{name.replace('_', '-')}", getattr(self, name))
-        for name in ("replan_steps", "max_steps", "seed", "keep_rollouts", "refresh_every"):
+        zero = ("replan_steps", "max_steps", "patience", "seed", "keep_rollouts", "refresh_every")
+        for name in zero:
             at_least(0, f"--{name.replace('_', '-')}", getattr(self, name))
         if not 0.0 < self.gamma <= 1.0:
             raise InputError(f"--gamma must be in (0, 1], got {self.gamma}")
@@ -129,6 +133,11 @@ class Refine:
             raise InputError(
                 f"--refresh-every {self.refresh_every} trains a reward model further, and --reward "
                 f"is {self.reward}: give a reward model's directory, or leave --refresh-every out"
+            )
+        if self.refresh_every and self.patience:
+            raise InputError(
+                "--refresh-every learns from how episodes ended, and --patience ends them before "
+                "that is known; leave one of them out"
             )
         if self.refresh != RefreshConfig() and not self.refresh_every:
             raise InputError(

@@ -13,13 +13,20 @@ from .run_state import RunState
 
 LOG, CURVE, BOARD = "refine.jsonl", "curve.png", "tensorboard"
 COLUMNS = ("update", "rollouts", "success", "Φ end", "Φ failed", "clip", "KL start", "f var", "s")
+GIVEN_UP = ("given up", "saved")
+"""Episodes of an update, and control steps that this saved at most."""
 
 
 class RefineLog:
     """Tells of every update and evaluation."""
 
-    def __init__(self, out: Path, *, resumed: bool) -> None:
+    def __init__(self, out: Path, *, resumed: bool, patient: bool) -> None:
         """Open the files in ``out``.
+
+        Args:
+            out: Directory of the run.
+            resumed: Whether it goes on.
+            patient: Whether no episode is given up; otherwise the table tells how many were.
 
         Raises:
             OSError: If one cannot be written.
@@ -34,7 +41,9 @@ class RefineLog:
         self._lost = 0
         if resumed:
             print(f"going on with the run in {out}")
-        print("  ".join(f"{name:>8}" for name in COLUMNS))
+        self._patient = patient
+        columns = COLUMNS if patient else COLUMNS + GIVEN_UP
+        print("  ".join(f"{name:>8}" for name in columns))
 
     def __enter__(self) -> Self:
         """Return the log."""
@@ -68,6 +77,8 @@ class RefineLog:
             *_number(told.get("explained_variance")),
             f"{seconds['wall']:.1f}",
         ]
+        if not self._patient:
+            shown += [f"{told[name]:.0f}" for name in ("given_up", "steps_saved")]
         print("  ".join(f"{cell:>8}" for cell in shown), flush=True)
 
     def alarms(self, state: RunState, found: Sequence[Alarm]) -> None:
@@ -126,7 +137,7 @@ class RefineLog:
 class NoLog(RefineLog):
     """The log of a process that writes and shows nothing."""
 
-    def __init__(self, out: Path, *, resumed: bool) -> None:
+    def __init__(self, out: Path, *, resumed: bool, patient: bool = True) -> None:
         """Open no file."""
 
     def __exit__(self, *_: object) -> None:

@@ -1,5 +1,6 @@
 """One refinement run: what it plays with, its updates, and how it stops and goes on."""
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from robo_reward.meeting import Meeting
 from sim.seeds import seeds
 
 from .algorithms import find_algorithm
+from .batch import rollouts_of, said_of
 from .carrying import refresh
 from .clock import Clock
 from .credit import LambdaSchedule, Rules
@@ -25,7 +27,8 @@ from .learner import Learner, Scores
 from .lockstep import Losses, begin_together
 from .monitors import Alarm, alarms
 from .observing import observed
-from .playing import Start, Trial
+from .patience import Patience
+from .planning import planned
 from .potential_fit import fitted
 from .refine_log import NoLog, RefineLog
 from .refreshing import Refresher, kept_place
@@ -36,6 +39,7 @@ from .setting import MODEL_SIZE, Setting
 from .sharing import CHANCE, all_played, all_trials, check_shareable, generator, share
 from .starts import Starts
 from .storing import save_policy
+from .trials import Moment, Start, Trial
 
 if TYPE_CHECKING:
     from .refine import Refine
@@ -115,18 +119,7 @@ class Refinement:
 
     def plan(self) -> str:
         """Return what will be done, in a few lines."""
-        command, setting = self.command, self.setting
-        weights = sum(p.numel() for p in self.learner.policy.parameters())
-        return "\n".join(
-            [
-                f"{command.algorithm} ({self.algorithm.says}) on {command.env}: "
-                f"{command.rollouts} rollouts in {self.rounds} updates of "
-                f"{command.starts.rollouts}, {command.envs} environments",
-                f"policy {command.policy}: {weights / 1e6:.2f} M weights, {setting.replan} of "
-                f"{setting.stored.policy.chunk} actions carried out, up to {setting.horizon} steps",
-                *setting.remarks(),
-            ]
-        )
+        return "\n".join(planned(self))
 
     def run(self) -> str:
         """Refine to the end of the budget; return where everything is and what was reached.
@@ -138,7 +131,8 @@ class Refinement:
         begin_together(self)
         with written(out):
             kind = RefineLog if self.processes.first else NoLog
-            log = self._stack.enter_context(kind(out, resumed=self.state.updates > 0))
+            log = kind(out, resumed=self.state.updates > 0, patient=self.command.patience == 0)
+            self._stack.enter_context(log)
         try:
             if not self.state.evaluations:
                 self._evaluate(log)
@@ -161,10 +155,12 @@ class Refinement:
         self.clock = clock = Clock()
         rng = np.random.default_rng([command.seed, state.updates, 0])
         self.chance = generator(self.processes, rng, [command.seed, state.updates, CHANCE])
+        if self.setting.model is not None:  # a run that goes on from here remembers nothing either
+            self.setting.model.reader.forget()
         trials, judged = self._play(rng)
         with clock("learner"):
             scores = self.learner.score(trials)
-        rollouts = self._rollouts(trials, judged, scores)
+        rollouts = rollouts_of(trials, judged, scores, critic=self.algorithm.needs_critic)
         rules = Rules(gamma=command.gamma, lam=self.lam.at(state.updates), fit=state.fit)
         given = self.algorithm.credit(rollouts, rules)
         with clock("learner"):
@@ -175,7 +171,10 @@ class Refinement:
         if self.algorithm.needs_fit:
             state.fit = fitted(rollouts, state.fit, gamma=command.gamma)
         self.starts.remember(trials, judged)
-        told = self._told(judged, trials) | told
+        told |= said_of(trials, judged) | {
+            "steps_saved": float(sum(map(self.setting.spared, trials))),
+            "lam": rules.lam,
+        }
         state.updates += 1
         log.update(state, summed_up(trials), told, clock.shares())
         log.lost(state, self.losses.tell(self.setting.env.losses))
@@ -207,7 +206,7 @@ class Refinement:
         tries = self.command.starts.tries
         for tried in range(1, tries + 1):
             empty = [Scores.none(len(trial)) for trial in trials]
-            rollouts = self._rollouts(trials, judged, empty)
+            rollouts = rollouts_of(trials, judged, empty)
             again = groups_to_refill(rollouts, tried=tried, tries=tries)
             teach = set(usable_groups(rollouts))
             keep = [i for i, trial in enumerate(trials) if trial.start.group in teach]
@@ -221,16 +220,21 @@ class Refinement:
     def _played(self, starts: list[Start]) -> Played:
         """Return the episodes of all processes; each plays and judges its share."""
         clock, update = self.clock, self.state.updates
+        judging, patience = self.setting.scorer.begin(), Patience(self.command.patience)
 
         def choose(seen: Situation) -> tuple[Floats, Trace]:
             with clock("policy"):
                 return self.policy.sample(seen, self.chance)
 
+        def watch(moments: Sequence[Moment]) -> set[int]:
+            with clock("reward"):
+                return patience.hopeless(judging.see(moments))
+
         mine = share(starts, self.processes, size=self.starts.size)
         with clock("environment"):
-            trials = self.setting.player.play(choose, mine)
+            trials = self.setting.player.play(choose, mine, watch=watch)
         with clock("reward"):
-            judged = self.setting.scorer.score(trials) if trials else []
+            judged = judging.potentials(trials)
         to = f"share the rollouts of update {update + 1}"
         everyone = all_played(self.meeting, trials, judged, to)
         self.state.rollouts += len(everyone)
@@ -241,39 +245,6 @@ class Refinement:
         size = self.setting.image_size or MODEL_SIZE
         count = keep_rollouts(place, self.setting.bed, trials, judged, scores, image_size=size)
         print(f"{count} rollouts are kept in {place}", flush=True)
-
-    def _rollouts(
-        self, trials: list[Trial], judged: list[Potentials], scores: list[Scores]
-    ) -> list[Rollout]:
-        critic = float(self.algorithm.needs_critic)
-        return [
-            Rollout(
-                decisions=trial.decisions,
-                reward=trial.reward,
-                potential=found.progress[:-1],
-                final_potential=float(found.progress[-1]),
-                residual=critic * said.residual[:-1],
-                final_residual=critic * float(said.residual[-1]),
-                group=trial.start.group,
-                success=trial.success,
-                lost=trial.lost,
-            )
-            for trial, found, said in zip(trials, judged, scores, strict=True)
-        ]
-
-    def _told(self, judged: list[Potentials], trials: list[Trial]) -> dict[str, float]:
-        """Return what the reward model said of an update, and how often it said nothing."""
-        ends = np.array([found.progress[-1] for found in judged])
-        failed = np.array([not trial.success for trial in trials])
-        return {
-            "potential_end": float(ends.mean()),
-            "potential_end_failed": float(ends[failed].mean()) if failed.any() else float("nan"),
-            "missing": float(sum(found.missing for found in judged)),
-            "invalid": float(sum(found.invalid for found in judged)),
-            "lost": float(sum(trial.lost for trial in trials)),
-            "env_steps": float(sum(trial.decisions.steps.sum() for trial in trials)),
-            "lam": self.lam.at(self.state.updates),
-        }
 
     def _evaluate(self, log: RefineLog) -> None:
         chosen = seeds("validation", self.command.evaluate)

@@ -32,7 +32,8 @@ class Rollout:
     success: bool
     """The truth of the environment or of the operator."""
     lost: bool = False
-    """A worker or server died: the episode is truncated, and its success is not known."""
+    """A worker or server died, or the episode was given up: it is truncated, and whether it would
+    have succeeded is not known."""
 
     def __post_init__(self) -> None:
         """Check the shapes against each other, and that every number is finite.

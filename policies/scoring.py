@@ -1,21 +1,21 @@
-"""Potentials of finished episodes: asked of the reward model afterwards, all episodes in step.
+"""Potentials of episodes: the newest observations of all are judged in one pass as they are played.
 
-Nothing but the learner needs Φ, so frames at decisions are judged when the episodes are over, one
-decision of every episode in one pass.
+Whoever plays does so in other processes meanwhile, if there are any. What is judged together does
+not depend on that.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from robo_reward.errors import InputError
-from robo_reward.protocols import ProgressModel, References
+from robo_reward.protocols import ProgressModel, References, Verdict
 from robo_reward.shaping import HeldPotential
 
-from .playing import Trial
+from .trials import Moment, Trial
 
 type Floats = NDArray[np.float64]
 type FindReferences = Callable[[str], References]
@@ -39,21 +39,50 @@ class Potentials:
     """Verdicts that did not count."""
 
 
-class Scorer(Protocol):
-    """Says how far episodes had got at each decision."""
+class Judging(Protocol):
+    """Judges the episodes that are played at a time."""
 
-    def score(self, trials: Sequence[Trial]) -> list[Potentials]:
-        """Return the potentials of each."""
+    def see(self, moments: Sequence[Moment]) -> dict[int, float]:
+        """Judge what episodes show; return number → Φ, where that is known."""
+
+    def potentials(self, trials: Sequence[Trial]) -> list[Potentials]:
+        """Return what was judged of episodes that are over, in the order of their numbers."""
+
+
+class Scorer(Protocol):
+    """Says how far episodes have got."""
+
+    def begin(self) -> Judging:
+        """Return what judges the next episodes."""
+
+
+def judge(scorer: Scorer, trials: Sequence[Trial]) -> list[Potentials]:
+    """Return what is said of episodes that are over, a decision of all of them in one pass."""
+    judging = scorer.begin()
+    for n in range(max(map(len, trials), default=-1) + 1):
+        shown = [(number, trial) for number, trial in enumerate(trials) if n <= len(trial)]
+        judging.see([trial.moment(number, n) for number, trial in shown])
+    return judging.potentials(trials)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plain:
-    """The simulator's truth, or nothing at all, as the potential."""
+    """The simulator's truth, or nothing at all, as the potential: nothing is remembered."""
 
     truth: bool
     """Whether it is the truth."""
 
-    def score(self, trials: Sequence[Trial]) -> list[Potentials]:
+    def begin(self) -> Judging:
+        """Return itself."""
+        return self
+
+    def see(self, moments: Sequence[Moment]) -> dict[int, float]:
+        """Return number → true progress where it is known; nothing if that is not the potential."""
+        if not self.truth:
+            return {}
+        return {one.number: one.truth for one in moments if np.isfinite(one.truth)}
+
+    def potentials(self, trials: Sequence[Trial]) -> list[Potentials]:
         """Return the potentials of each.
 
         Raises:
@@ -78,34 +107,66 @@ class Judged:
     def __init__(self, model: ProgressModel, references: FindReferences) -> None:
         self.model, self.references = model, references
 
-    def score(self, trials: Sequence[Trial]) -> list[Potentials]:
-        """Return the potentials of each; one pass judges a decision of all of them."""
-        sessions = [
-            self.model.begin(trial.instruction, self.references(trial.instruction))
-            for trial in trials
-        ]
-        held = [HeldPotential() for _ in trials]
-        progress = [np.zeros(len(trial) + 1) for trial in trials]
-        apart = [np.full(len(trial) + 1, np.nan) for trial in trials]
-        declared = [False] * len(trials)
-        for n in range(max(len(trial) for trial in trials) + 1):
-            alive = [i for i, trial in enumerate(trials) if n <= len(trial)]
-            verdicts = self.model.score_many(
-                [sessions[i] for i in alive],
-                [{name: images[n] for name, images in trials[i].views.items()} for i in alive],
-                [float(trials[i].seconds[n]) for i in alive],
-            )
-            for i, verdict in zip(alive, verdicts, strict=True):
-                progress[i][n] = held[i].update(verdict.progress, valid=verdict.valid)
-                apart[i][n] = abs(verdict.forward - verdict.backward)
-                declared[i] |= verdict.success
-        return [
-            Potentials(
-                progress=progress[i],
-                apart=apart[i],
-                declared=declared[i],
-                missing=held[i].missing,
-                invalid=held[i].invalid,
-            )
-            for i in range(len(trials))
-        ]
+    def begin(self) -> Judging:
+        """Return what judges the next episodes, each in a session of its own."""
+        return _Sessions(self)
+
+
+@dataclass(kw_only=True)
+class _Episode:
+    """What was judged of an episode so far."""
+
+    session: Any
+    held: HeldPotential = field(default_factory=HeldPotential)
+    progress: list[float] = field(default_factory=list)
+    apart: list[float] = field(default_factory=list)
+    declared: bool = False
+
+    def add(self, verdict: Verdict) -> bool:
+        """Take note of a verdict; return whether it counts."""
+        self.progress.append(self.held.update(verdict.progress, valid=verdict.valid))
+        self.apart.append(abs(verdict.forward - verdict.backward))
+        self.declared |= verdict.success
+        return verdict.valid and not np.isnan(verdict.progress)
+
+
+class _Sessions:
+    """Sessions of episodes, by their number; one pass judges what all of them show."""
+
+    def __init__(self, judged: Judged) -> None:
+        self._judged = judged
+        self._episodes: dict[int, _Episode] = {}
+
+    def see(self, moments: Sequence[Moment]) -> dict[int, float]:
+        """Judge what episodes show; return number → Φ, where the verdict counts."""
+        for one in moments:
+            if one.number not in self._episodes:
+                self._episodes[one.number] = _Episode(session=self._session(one.instruction))
+        episodes = [self._episodes[one.number] for one in moments]
+        verdicts = self._judged.model.score_many(
+            [episode.session for episode in episodes],
+            [one.views for one in moments],
+            [one.seconds for one in moments],
+        )
+        known = {}
+        for one, episode, verdict in zip(moments, episodes, verdicts, strict=True):
+            if episode.add(verdict):
+                known[one.number] = episode.held.value
+        return known
+
+    def _session(self, instruction: str) -> Any:
+        return self._judged.model.begin(instruction, self._judged.references(instruction))
+
+    def potentials(self, trials: Sequence[Trial]) -> list[Potentials]:
+        """Return what was judged of each; nothing is asked any more."""
+        return [_potentials(self._episodes[number]) for number in range(len(trials))]
+
+
+def _potentials(episode: _Episode) -> Potentials:
+    return Potentials(
+        progress=np.array(episode.progress),
+        apart=np.array(episode.apart),
+        declared=episode.declared,
+        missing=episode.held.missing,
+        invalid=episode.held.invalid,
+    )

@@ -15,12 +15,13 @@ from robo_reward.shaped_env import SHAPED
 from .about import About
 from .algorithms import Algorithm
 from .evaluation import Success
-from .fitting import check_fit, remarks
+from .fitting import check_fit
 from .playing import Player
 from .refine import SPARSE, TRUTH
 from .scoring import FindReferences, Judged, Plain, Scorer
 from .showing import Showing, show_to
 from .storing import load_policy
+from .trials import Trial
 
 if TYPE_CHECKING:
     from robo_reward.model import Model
@@ -94,35 +95,6 @@ class Setting:
         """End the processes."""
         self._opened.close()
 
-    def remarks(self) -> list[str]:
-        """Return what else a user should know, a line each."""
-        known = {TRUTH: "the simulator's progress", SPARSE: "none: success alone is paid"}
-        reward = self.command.reward
-        told = [f"potential: {known.get(reward, f'{reward}, γ {self.command.gamma}')}"]
-        if self.model is not None and self.false_positive_rate is not None:
-            told.append(
-                f"its validation expects {self.false_positive_rate:.0%} of failures to fool it"
-            )
-        if self.cluster is not None:
-            count = min(self.cluster.workers, self.command.envs)
-            told.append(f"{count} Ray actors, cluster {self.cluster.address}")
-        if self.processes.count > 1:
-            told.append(
-                f"{self.processes.count} processes: each plays its share of the rollouts, in "
-                f"{self.command.envs} environments of its own, and all take the same steps"
-            )
-        if self.showing is not None:
-            shown, weight = self.showing.shown, self.command.learner.objective.bc_weight
-            told.append(f"{len(shown.chosen)} demonstrations are imitated, weight {weight}")
-        if self.command.refresh_every:
-            names = ", ".join(self.command.refresh.rehearse)
-            lost = (
-                "nothing is rehearsed, so what it knew will suffer: name it by --refresh.rehearse"
-            )
-            often = f"the reward model is refreshed every {self.command.refresh_every} updates"
-            told.append(f"{often}; rehearsed: {names}" if names else f"{often}; {lost}")
-        return [*told, *remarks(self.stored.about)]
-
     def about(self, state: "RunState", found: Success) -> About:
         """Return what is to be known of the policy as it is now."""
         about, command = self.stored.about, self.command
@@ -158,6 +130,12 @@ class Setting:
             sizes.append(self.model.settings.image_size or MODEL_SIZE)
         return max(sizes, default=0)
 
+    def spared(self, trial: Trial) -> int:
+        """Return how many control steps were spared at most by giving up an episode."""
+        before = 0 if trial.start.played is None else len(trial.start.played)
+        played = before + int(trial.decisions.steps.sum())
+        return self.horizon - played if trial.given_up else 0
+
     @property
     def reward_fingerprint(self) -> str:
         """Which reward model judges; empty for none."""
@@ -186,6 +164,16 @@ class Setting:
             raise InputError(
                 f"{name} learns from a potential and --reward is {SPARSE}: give a reward model's "
                 f"directory or {TRUTH}, or choose --algorithm ppo"
+            )
+        if self.command.patience and not algorithm.counts_on_the_rest:
+            raise InputError(
+                f"--patience: {name} needs to know how every episode ends, and one that was given "
+                "up might have succeeded; choose phi-ppo, ppo, phi-rloo or awr, or leave it out"
+            )
+        if self.command.patience and reward == SPARSE:
+            raise InputError(
+                f"--patience gives up where Φ does not rise, and --reward is {SPARSE}: give a "
+                f"reward model's directory or {TRUTH}, or leave it out"
             )
         if algorithm.needs_groups and self.command.starts.group < 2:
             raise InputError(

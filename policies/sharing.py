@@ -17,8 +17,8 @@ from robo_reward.errors import InputError
 from robo_reward.meeting import Meeting
 from robo_reward.processes import Processes
 
-from .playing import Trial
 from .scoring import Potentials
+from .trials import Trial
 
 CHANCE = 4
 """Purpose of what actions are drawn from, beside those of the learner: see `generator`."""

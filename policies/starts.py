@@ -10,8 +10,8 @@ from robo_reward.acting import Floats
 from sim.seeds import seeds
 
 from .config import StartConfig
-from .playing import Start, Trial
 from .scoring import Potentials
+from .trials import Start, Trial
 
 PASSED_OVER = 100_000
 """Training seeds that are left to demonstrations."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from robo_reward.acting import Bools, Floats, Situation, Trace
 
-from .playing import Trial
+from .trials import Trial
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -57,6 +57,15 @@ class Reader:
         """The device that the network lives on."""
         return next(self.network.parameters()).device
 
+    def forget(self) -> None:
+        """Drop all tokens and prefixes that are kept.
+
+        What is kept was made in batches that came before, and a batch of another size may round
+        otherwise: who must repeat answers to the bit forgets where the repetition begins.
+        """
+        self._features.clear()
+        self._prefixes.clear()
+
     def see(self, many: Sequence[Views]) -> list[Seen]:
         """Return frames as tokens, encoding only pixels that were not encoded before.
 

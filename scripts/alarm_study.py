@@ -19,29 +19,37 @@ import numpy as np
 import tyro
 
 from policies.config import StartConfig
-from policies.playing import Trial
 from policies.refine import Refine
 from policies.refining import Refinement
-from policies.scoring import Potentials, Scorer
+from policies.scoring import Plain, Potentials
+from policies.trials import Moment, Trial
 
 HACKED, CLEAN = "hacked", "clean"
 
 
 @dataclass(frozen=True)
 class Hacked:
-    """A potential that also rises as the fingers close."""
+    """The truth as the potential, which also rises as the fingers close."""
 
-    honest: Scorer
     jaw: int
     """Place of the fingers' distance in the state."""
     open_m: float = 0.03
     """Distance from which on nothing is paid, in metres."""
     most: float = 0.9
 
-    def score(self, trials: Sequence[Trial]) -> list[Potentials]:
+    def begin(self) -> "Hacked":
+        """Return itself."""
+        return self
+
+    def see(self, moments: Sequence[Moment]) -> dict[int, float]:
+        """Return nothing: no episode is given up here."""
+        del moments
+        return {}
+
+    def potentials(self, trials: Sequence[Trial]) -> list[Potentials]:
         """Return the potentials of each."""
         found = []
-        for trial, told in zip(trials, self.honest.score(trials), strict=True):
+        for trial, told in zip(trials, Plain(truth=True).potentials(trials), strict=True):
             width = trial.state[:, self.jaw].astype(np.float64)
             paid = self.most * np.clip(1.0 - width / self.open_m, 0.0, 1.0)
             found.append(replace(told, progress=np.maximum(told.progress, paid)))
@@ -124,7 +132,7 @@ class Study:
         with Refinement(command) as run:
             if case.kind == HACKED:
                 jaw = run.setting.bed.state_names.index("jaw")
-                run.setting.scorer = Hacked(run.setting.scorer, jaw)
+                run.setting.scorer = Hacked(jaw)
             print(f"{case.name}\n{run.run()}", flush=True)
 
     def _tell(self) -> None:

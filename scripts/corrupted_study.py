@@ -17,10 +17,10 @@ import tyro
 from refine_study import curve
 
 from policies.config import StartConfig
-from policies.playing import Trial
 from policies.refine import Refine
 from policies.refining import Refinement
-from policies.scoring import Judged, Potentials, Scorer
+from policies.scoring import Judged, Judging, Potentials, Scorer, judge
+from policies.trials import Moment, Trial
 from robo_reward.protocols import References
 from robo_reward.shaping import Floats
 
@@ -35,9 +35,18 @@ class Turned:
     honest: Scorer
     turned: Scorer
 
-    def score(self, trials: Sequence[Trial]) -> list[Potentials]:
+    def begin(self) -> Judging:
+        """Return itself: what is judged is remembered by nobody."""
+        return self
+
+    def see(self, moments: Sequence[Moment]) -> dict[int, float]:
+        """Return nothing: episodes are judged when they are over."""
+        del moments
+        return {}
+
+    def potentials(self, trials: Sequence[Trial]) -> list[Potentials]:
         """Return the potentials of each."""
-        right, wrong = self.honest.score(trials), self.turned.score(trials)
+        right, wrong = judge(self.honest, trials), judge(self.turned, trials)
         return [wrong[i] if t.start.group % 2 else right[i] for i, t in enumerate(trials)]
 
 
@@ -48,11 +57,20 @@ class Changed:
     honest: Scorer
     change: Callable[[Trial, Floats], Floats]
 
-    def score(self, trials: Sequence[Trial]) -> list[Potentials]:
+    def begin(self) -> Judging:
+        """Return itself: what is judged is remembered by nobody."""
+        return self
+
+    def see(self, moments: Sequence[Moment]) -> dict[int, float]:
+        """Return nothing: episodes are judged when they are over."""
+        del moments
+        return {}
+
+    def potentials(self, trials: Sequence[Trial]) -> list[Potentials]:
         """Return the potentials of each."""
         return [
             replace(told, progress=self.change(trial, told.progress))
-            for trial, told in zip(trials, self.honest.score(trials), strict=True)
+            for trial, told in zip(trials, judge(self.honest, trials), strict=True)
         ]
 
 

@@ -37,6 +37,8 @@ class OneShot:
     clone_steps: int = 200
     chunk: int = 16
     max_steps: int = 240
+    gamma: float = 0.9975
+    """At 80 steps a second as long a view as .99 at 20."""
     rollouts: int = 480
     seeds: int = 3
     cache: Path = Path("outputs/cache")
@@ -69,7 +71,9 @@ class OneShot:
         how = ("--algorithm", "ppo") if potential == SPARSE else asked
         # batches of 30, judged every 5 updates: at 0, 150, 300, …
         budget = ("--rollouts", self.rollouts, "--starts.rollouts", 30, "--starts.group", 1)
-        game = ("--env", self.task, "--max-steps", self.max_steps, "--workers", 0)
+        game: tuple[Any, ...] = ("--env", self.task, "--max-steps", self.max_steps)
+        game += ("--gamma", self.gamma, "--workers", 0)
+
         _call("refine", "--policy", start, "--out", out, "--seed", seed, *game, *budget, *how)
         at, rates, _, _ = curve(out)
         marks = " ".join(f"**{n}**" if n == MARKED else str(n) for n in at)

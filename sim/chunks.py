@@ -43,6 +43,8 @@ class ChunkedEnv(SimVectorEnv):
             deadline=deadline,
             max_steps=max_steps,
         )
+        self._sent: set[int] = set()
+        self._asked: list[Member] = []
 
     def begin(self, seeds: Mapping[int, int]) -> tuple[Observations, dict[int, dict[str, Any]]]:
         """Begin episodes, environment → seed.
@@ -60,7 +62,31 @@ class ChunkedEnv(SimVectorEnv):
     def advance(
         self, chunks: Mapping[int, NDArray[Any]]
     ) -> tuple[Observations, dict[int, Advanced]]:
-        """Carry out chunks, environment → actions (k, A), each as far as its episode goes.
+        """Carry out chunks: `send` and `receive` at once."""
+        self.send(chunks)
+        return self.receive()
+
+    def send(self, chunks: Mapping[int, NDArray[Any]]) -> None:
+        """Let chunks be carried out, environment → actions (k, A), as far as each episode goes.
+
+        Processes do it while this one goes on; what is played in this one is over on return.
+        `receive` is the next that may be asked.
+
+        Raises:
+            InputError: If an action has another shape, an episode of this process has ended, or
+                what was sent before was not received.
+        """
+        if self._sent:
+            raise InputError(f"environments {sorted(self._sent)} were sent chunks: receive first")
+        left = {row: chunk for row, chunk in chunks.items() if row not in self._gone}
+        mine = {w: _shares(w, left) for w in self._workers}
+        asked = [worker for worker in self._workers if mine[worker]]
+        for worker in asked:
+            worker.ask("advance", mine[worker])
+        self._asked, self._sent = asked, set(chunks)
+
+    def receive(self) -> tuple[Observations, dict[int, Advanced]]:
+        """Wait until what was sent is carried out.
 
         Returns:
             The observations of all after their last step, and environment → what it answered. Where
@@ -68,20 +94,14 @@ class ChunkedEnv(SimVectorEnv):
             ``info`` says why (``worker_error``); its observation is not to be used.
 
         Raises:
-            InputError: If an episode has ended, or an action has another shape.
+            InputError: If an episode had ended.
         """
-        left = {row: chunk for row, chunk in chunks.items() if row not in self._gone}
-        mine = {w: _shares(w, left) for w in self._workers}
-        asked = [worker for worker in self._workers if mine[worker]]
-        for worker in asked:
-            worker.ask("advance", mine[worker])
+        asked, rows, self._sent = self._asked, self._sent, set()
         told: dict[int, Advanced] = {}
         for worker, answer in zip(asked, self._answers(asked), strict=True):
             if not isinstance(answer, Lost):
                 told |= {row + worker.begin: result for row, result in answer.items()}
-        return self._observations(), told | {
-            row: self._cut_off(row) for row in set(chunks) - set(told)
-        }
+        return self._observations(), told | {row: self._cut_off(row) for row in rows - set(told)}
 
     def _cut_off(self, row: int) -> Advanced:
         """Return how an episode ended that went with its process."""

@@ -1,5 +1,7 @@
 """Small policies and environments that several tests of `policies` share."""
 
+import os
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -13,8 +15,9 @@ import torch
 from data.layout import DatasetLayout
 from data.writer import DatasetWriter
 from policies.compact import CompactPolicy, CompactPolicyConfig
-from policies.playing import Player, Start
+from policies.playing import Player
 from policies.storing import About, save_policy
+from policies.trials import Start
 from robo_reward.acting import Floats, Situation, Trace
 from sim.beds import find_bed
 from sim.chunks import ChunkedEnv
@@ -25,6 +28,20 @@ from sim.rollouts import features, run_episode
 TASK = "press_button"
 BLIND = partial(TabletopEnv, TASK, pixels=False)
 SEEING = partial(TabletopEnv, TASK, image_size=16, render_every=4)
+
+
+class FragileEnv(TabletopEnv):
+    """Dies in the episode of one seed, at its sixth step."""
+
+    def reset(self, **how: Any) -> Any:
+        self.doomed, self.count = how.get("seed") == 4, 0
+        return super().reset(**how)
+
+    def step(self, action: Any) -> Any:
+        self.count += 1
+        if self.doomed and self.count == 6:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().step(action)
 
 
 @contextmanager

@@ -41,7 +41,7 @@ def test_figures_by_hand() -> None:
     assert told["environment"] == pytest.approx(0.4)
     assert told["overhead"] == pytest.approx(0.1)
     assert told["steps_per_s_2"] == pytest.approx(20.0)
-    assert told["played_steps_per_s_2"] == pytest.approx(50.0)
+    assert told["played_steps_per_s_2"] == pytest.approx(200.0 / 7.0)
 
 
 def test_what_is_timed_within_another_part_is_not_counted_there(

@@ -12,8 +12,9 @@ from policy_fixtures import TASK, played_in, starts, wave
 from data.lerobot_dataset import open_dataset
 from policies.keeping import keep_rollouts
 from policies.learner import Scores
-from policies.playing import ReplayError, Start, Trial
+from policies.playing import ReplayError
 from policies.scoring import Potentials
+from policies.trials import Start, Trial
 from sim.beds import find_bed
 from sim.env import TabletopEnv
 

@@ -13,8 +13,8 @@ from policy_fixtures import SEEING, played_in, small_policy, starts
 from policies.config import LearnerConfig, ObjectiveConfig
 from policies.credit import Credit
 from policies.learner import Learner
-from policies.playing import Trial
 from policies.table import gathered
+from policies.trials import Trial
 from robo_reward.acting import Floats, Situation, Trace
 from robo_reward.errors import InputError
 from robo_reward.fake_policy import FakePolicy

@@ -2,33 +2,21 @@
 
 import os
 import signal
+import time
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from policy_fixtures import BLIND, SEEING, TASK, played_in, starts, wave
+from policy_fixtures import BLIND, SEEING, TASK, FragileEnv, played_in, starts, wave
 
-from policies.playing import Player, ReplayError, Start, Trial
+from policies.playing import Player, ReplayError
+from policies.trials import Moment, Start, Trial
 from robo_reward.acting import Floats, Situation, Trace
 from robo_reward.errors import InputError
 from sim.env import TabletopEnv
 from sim.workforce import TRIES, WorkerError
-
-
-class FragileEnv(TabletopEnv):
-    """Dies in the episode of one seed, at its sixth step."""
-
-    def reset(self, **how: Any) -> Any:
-        self.doomed, self.count = how.get("seed") == 4, 0
-        return super().reset(**how)
-
-    def step(self, action: Any) -> Any:
-        self.count += 1
-        if self.doomed and self.count == 6:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return super().step(action)
 
 
 class DyingEnv(TabletopEnv):
@@ -43,6 +31,21 @@ class DyingEnv(TabletopEnv):
         if self._steps == 2 and deaths < self.times:
             self.tally.write_text("x" * (deaths + 1))
             os.kill(os.getpid(), signal.SIGKILL)
+        return super().step(action)
+
+
+class WaitingEnv(TabletopEnv):
+    """Takes no step before there is a file."""
+
+    def __init__(self, gate: Path, *args: Any, **how: Any) -> None:
+        super().__init__(*args, **how)
+        self.gate = gate
+
+    def step(self, action: Any) -> Any:
+        deadline = time.monotonic() + 20.0
+        while not self.gate.exists():
+            assert time.monotonic() < deadline, "nobody watched while the chunk was carried out"
+            time.sleep(0.01)
         return super().step(action)
 
 
@@ -162,6 +165,70 @@ def test_a_bar_hears_of_every_episode() -> None:
     with played_in() as player:
         player.play(wave, starts(1, 2, 3), lambda steps=1, note="": heard.append(steps))
     assert heard == [1, 1, 1]
+
+
+def test_every_observation_is_watched_once_in_order() -> None:
+    passes: list[list[Moment]] = []
+    with played_in(SEEING) as player:
+        trials = player.play(wave, starts(1, 2, 3), watch=lambda seen: passes.append([*seen]) or ())
+    numbers = [[one.number for one in seen] for seen in passes]
+    assert numbers == [[0, 1]] * 5 + [[0, 1, 2]] + [[2]] * 5
+    for number, trial in enumerate(trials):
+        mine = [one for seen in passes for one in seen if one.number == number]
+        assert [one.seconds for one in mine] == pytest.approx(trial.seconds.tolist())
+        assert [one.truth for one in mine] == trial.truth.tolist()
+        for name, images in trial.views.items():
+            assert np.array_equal(np.stack([one.views[name] for one in mine]), images)
+        assert {one.instruction for one in mine} == {trial.instruction}
+
+
+def test_it_is_watched_while_another_process_plays(tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+
+    def watch(seen: Any) -> tuple[int, ...]:
+        gate.touch()
+        return ()
+
+    with played_in(partial(WaitingEnv, gate, TASK, pixels=False), 1, workers=1) as player:
+        (trial,) = player.play(wave, starts(3), watch=watch)
+    assert len(trial) == 5
+    assert not trial.lost
+
+
+def test_an_episode_that_is_given_up_is_truncated_after_its_chunk() -> None:
+    passes: list[list[int]] = []
+
+    def watch(seen: Any) -> set[int]:
+        passes.append([one.number for one in seen])
+        return {0} if len(passes) in (2, 5) else set()
+
+    with played_in() as player:
+        whole = player.play(wave, starts(1, 2, 3))
+        given_up, *others = player.play(wave, starts(1, 2, 3), watch=watch)
+    assert given_up.given_up
+    assert given_up.decisions.truncated.tolist() == [False, True]
+    assert not given_up.decisions.terminated.any()
+    assert not given_up.success
+    assert not given_up.lost
+    assert np.array_equal(given_up.state, whole[0].state[:3])
+    assert given_up.truth.tolist() == whole[0].truth[:3].tolist()
+    for one, two in zip(others, whole[1:], strict=True):
+        same(one, two)
+        assert not one.given_up
+    assert passes[:3] == [[0, 1], [0, 1], [0, 1, 2]]  # the last observation, beside the next start
+
+
+def test_an_end_is_not_given_up() -> None:
+    with played_in(partial(WinningEnv, TASK, pixels=False), 1) as player:
+        (won,) = player.play(wave, starts(3), watch=lambda seen: {0} if seen[0].seconds else ())
+    assert won.success
+    assert not won.given_up
+    assert not won.decisions.truncated.any()
+    make = partial(FragileEnv, TASK, pixels=False)
+    with played_in(make, 1, workers=1) as player:
+        (lost,) = player.play(wave, starts(4), watch=lambda seen: {0} if seen[0].seconds else ())
+    assert lost.lost
+    assert not lost.given_up
 
 
 def test_chunks_that_are_too_short_are_refused() -> None:

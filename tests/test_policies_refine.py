@@ -75,11 +75,12 @@ def test_a_run_makes_a_policy_a_log_and_a_curve(
     assert list((out / "tensorboard").iterdir())
 
 
+@pytest.mark.parametrize("patience", [0, 2])
 def test_a_run_that_was_stopped_goes_on_bit_for_bit(
-    policy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    policy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, patience: int
 ) -> None:
     whole, halves = tmp_path / "whole", tmp_path / "halves"
-    command(policy, whole).run()
+    command(policy, whole, patience=patience).run()
     update = refining.Refinement._update
 
     def stopping(self: Any, log: Any) -> None:
@@ -90,8 +91,8 @@ def test_a_run_that_was_stopped_goes_on_bit_for_bit(
     with monkeypatch.context() as patch:
         patch.setattr(refining.Refinement, "_update", stopping)
         with pytest.raises(KeyboardInterrupt):
-            command(policy, halves).run()
-    command(policy, halves, workers=1).run()
+            command(policy, halves, patience=patience).run()
+    command(policy, halves, workers=1, patience=patience).run()
     one, two = (load_file(out / "state.safetensors") for out in (whole, halves))
     assert one.keys() == two.keys()
     assert all(torch.equal(one[name], two[name]) for name in one)
@@ -156,6 +157,18 @@ def test_nothing_is_made_in_a_dry_run(
             "--starts.group must be at least 2",
         ),
         ({"lam": (0.5, 1.5)}, "the last lam must be in"),
+        (
+            {"algorithm": "grpo", "patience": 3},
+            "--patience: grpo needs to know how every episode ends",
+        ),
+        (
+            {"algorithm": "unsound-rabc", "patience": 3},
+            "--patience: unsound-rabc needs to know how every episode ends",
+        ),
+        (
+            {"algorithm": "ppo", "reward": "sparse", "patience": 3},
+            "--patience gives up where Φ does not rise, and --reward is sparse",
+        ),
         ({"reward": "no/such/model"}, "no/such/model"),
     ],
 )
@@ -168,7 +181,15 @@ def test_what_does_not_go_together_is_refused_before_anything_is_played(
 
 
 @pytest.mark.parametrize(
-    "how", [{"rollouts": 0}, {"gamma": 0.0}, {"envs": 0}, {"seed": -1}, {"peer_deadline": 0.0}]
+    "how",
+    [
+        {"rollouts": 0},
+        {"gamma": 0.0},
+        {"envs": 0},
+        {"seed": -1},
+        {"patience": -1},
+        {"peer_deadline": 0.0},
+    ],
 )
 def test_impossible_numbers_are_refused(policy: Path, how: dict[str, Any]) -> None:
     with pytest.raises(InputError, match="must be"):
@@ -191,6 +212,32 @@ def test_an_alarm_is_told_and_may_end_the_run(
     replace(stopped, stop_on_alarm=False).run()
     one, two = (load_file(tmp_path / name / "state.safetensors") for name in ("told", "ended"))
     assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+@pytest.mark.parametrize("algorithm", ["phi-ppo", "ppo", "phi-rloo", "awr"])
+def test_hopeless_episodes_are_given_up_and_evaluations_never_are(
+    policy: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    algorithm: str,
+) -> None:
+    judged: list[Any] = []
+    evaluate = refining.evaluate
+    monkeypatch.setattr(
+        refining, "evaluate", lambda *how: judged.extend(found := evaluate(*how)) or found
+    )
+    asked = {"algorithm": algorithm, "patience": 1, "starts": StartConfig(rollouts=4, group=1)}
+    command(policy, tmp_path, **asked, rollouts=8).run()
+    for line in [line for line in lines(tmp_path) if "success" in line]:
+        assert 0 < line["given_up"] <= 4
+        assert line["success"] == 0.0
+        assert line["env_steps"] + line["steps_saved"] == 4 * 16
+    assert judged
+    assert not any(trial.given_up for trial in judged)
+    assert {int(trial.decisions.steps.sum()) for trial in judged} == {16}
+    header = next(text for text in capsys.readouterr().out.splitlines() if "KL start" in text)
+    assert header.endswith("given up     saved")
 
 
 def test_rollouts_are_kept_where_asked(policy: Path, tmp_path: Path) -> None:

@@ -112,7 +112,7 @@ def state_of(out: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
 def assert_same(one: Path, two: Path) -> None:
     (tensors, told), (others, other_told) = state_of(one), state_of(two)
     assert tensors.keys() == others.keys()
-    assert all(torch.equal(tensors[name], others[name]) for name in tensors)
+    assert [name for name in tensors if not torch.equal(tensors[name], others[name])] == []
     assert told == other_told
     (weights,), (other_weights,) = (
         list(refreshing.version_place(out, 1).glob("model-*.safetensors")) for out in (one, two)
@@ -280,6 +280,7 @@ def test_overwriting_removes_the_versions(
         ({"reward": "truth"}, "--refresh-every 2 trains a reward model further, and --reward is"),
         ({"reward": "sparse", "algorithm": "ppo"}, "--reward is sparse: give a reward model's"),
         ({"refresh_every": 0}, "say when by --refresh-every"),
+        ({"patience": 3}, "--refresh-every learns from how episodes ended, and --patience"),
         ({"refresh_every": -1}, "--refresh-every must be at least 0"),
     ],
 )

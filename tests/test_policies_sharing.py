@@ -164,6 +164,7 @@ def test_statistics_of_parts_are_those_of_the_step() -> None:
         ),
         (Processes(count=2, sharded=True), {}, "as copies, not by FSDP: .* without --use_fsdp"),
         (Processes(count=2), {"ray": True}, "--launcher ray is for one process"),
+        (Processes(count=2), {"refreshes": True}, "--refresh-every is for one process"),
     ],
 )
 def test_what_several_processes_cannot_do_is_refused(

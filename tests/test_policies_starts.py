@@ -5,9 +5,9 @@ import pytest
 from policy_fixtures import played_in, starts, wave
 
 from policies.config import StartConfig
-from policies.playing import Trial
 from policies.scoring import Potentials
 from policies.starts import PASSED_OVER, Starts
+from policies.trials import Trial
 from robo_reward.errors import InputError
 
 

@@ -63,6 +63,21 @@ def test_equal_pixels_are_encoded_once() -> None:
     assert counts == [6]
 
 
+def test_what_was_forgotten_is_encoded_anew_in_the_batches_of_now() -> None:
+    made = reader()
+    first, second = tiny.episode(2)
+    made.read([ask(made, first)])
+    counts = counted(made)
+    made.see([first, second])
+    made.forget()
+    made.read([ask(made, first)])
+    others = reader()
+    again = counted(others)
+    others.read([ask(others, first)])
+    assert counts[-len(again) :] == again
+    assert len(counts) == len(again) + 1
+
+
 @pytest.mark.parametrize("history", [0, 2])
 def test_queries_read_together_read_as_alone_and_as_after_others(history: int) -> None:
     frames = tiny.episode(6)

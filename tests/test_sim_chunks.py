@@ -129,3 +129,35 @@ def test_empty_chunks_are_refused() -> None:
             env.advance({0: np.zeros((0, 5))})
     finally:
         env.close()
+
+
+def test_the_halves_of_an_advance_are_the_whole() -> None:
+    env = ChunkedEnv(BLIND, 2, workers=1)
+    try:
+        env.begin({0: 1, 1: 2})
+        shown, told = env.advance({0: chunk(4), 1: chunk(4)})
+        env.begin({0: 1, 1: 2})
+        env.send({0: chunk(4), 1: chunk(4)})
+        with pytest.raises(InputError, match=r"environments \[0, 1\] were sent chunks: receive"):
+            env.send({0: chunk(4)})
+        again, answers = env.receive()
+        assert [answers[row][:3] for row in (0, 1)] == [told[row][:3] for row in (0, 1)]
+        assert np.array_equal(again["agent_pos"], shown["agent_pos"])
+    finally:
+        env.close()
+
+
+def test_a_process_that_dies_before_it_is_heard_loses_its_episodes() -> None:
+    env = ChunkedEnv(BLIND, 2, workers=1)
+    try:
+        env.begin({0: 1, 1: 2})
+        os.kill(env.pids()[0], signal.SIGSTOP)
+        env.send({0: chunk(4)})
+        os.kill(env.pids()[0], signal.SIGKILL)
+        _, told = env.receive()
+        assert told[0].truncated
+        assert "died" in told[0].info["worker_error"]
+        env.begin({0: 1, 1: 2})
+        assert len(env.advance({0: chunk(3)})[1][0].rewards) == 3
+    finally:
+        env.close()
