@@ -1,5 +1,6 @@
 """What a run says of itself before it begins."""
 
+import math
 from typing import TYPE_CHECKING
 
 from .fitting import remarks
@@ -20,17 +21,27 @@ def planned(run: "Refinement") -> list[str]:
         f"{command.starts.rollouts}, {command.envs} environments",
         f"policy {command.policy}: {weights / 1e6:.2f} M weights, {setting.replan} of "
         f"{setting.stored.policy.chunk} actions carried out, up to {setting.horizon} steps",
+        looks_ahead(command.gamma, fps=setting.player.fps, horizon=setting.horizon),
         *_judged(setting),
         *_shared(setting),
         *remarks(setting.stored.about),
     ]
 
 
+def looks_ahead(gamma: float, *, fps: float, horizon: int) -> str:
+    """Return how far a discount per step looks in seconds: what few see from the number itself."""
+    lasts = f"an episode lasts up to {horizon / fps:.1f} s"
+    if gamma == 1.0:
+        return f"γ 1: however late success comes it counts the same; {lasts}"
+    half = math.log(0.5) / math.log(gamma) / fps
+    return f"γ {gamma} a step: what comes {half:.1f} s later counts half; {lasts}"
+
+
 def _judged(setting: "Setting") -> list[str]:
     """Return who judges, and how it is kept honest."""
     command = setting.command
     known = {TRUTH: "the simulator's progress", SPARSE: "none: success alone is paid"}
-    told = [f"potential: {known.get(command.reward, f'{command.reward}, γ {command.gamma}')}"]
+    told = [f"potential: {known.get(command.reward, command.reward)}"]
     if setting.model is not None and setting.false_positive_rate is not None:
         told.append(
             f"its validation expects {setting.false_positive_rate:.0%} of failures to fool it"

@@ -45,7 +45,7 @@ class Refine:
     rollouts: int = 960
     """Episodes to learn from, in all."""
     gamma: float = 0.99
-    """Discount per control step."""
+    """Discount per control step: the more steps a second, the nearer to 1 it must be."""
     replan_steps: int = 0
     """Actions of a chunk that are carried out; 0: as the policy was made for."""
     max_steps: int = 0

@@ -41,6 +41,9 @@ class OneShot:
     """At 80 steps a second as long a view as .99 at 20."""
     rollouts: int = 480
     seeds: int = 3
+    minibatch: int = 32
+    epochs: int = 4
+    """Many small steps of an update, since there are few rollouts."""
     cache: Path = Path("outputs/cache")
 
     def run(self) -> None:
@@ -73,8 +76,10 @@ class OneShot:
         budget = ("--rollouts", self.rollouts, "--starts.rollouts", 30, "--starts.group", 1)
         game: tuple[Any, ...] = ("--env", self.task, "--max-steps", self.max_steps)
         game += ("--gamma", self.gamma, "--workers", 0)
-
-        _call("refine", "--policy", start, "--out", out, "--seed", seed, *game, *budget, *how)
+        steps = ("--learner.minibatch", self.minibatch, "--learner.epochs", self.epochs)
+        _call(
+            "refine", "--policy", start, "--out", out, "--seed", seed, *game, *budget, *how, *steps
+        )
         at, rates, _, _ = curve(out)
         marks = " ".join(f"**{n}**" if n == MARKED else str(n) for n in at)
         print(f"| {name} | {seed} | {marks} | {' '.join(f'{rate:.2f}' for rate in rates)} |")
