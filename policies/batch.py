@@ -35,7 +35,8 @@ def rollouts_of(
             final_residual=critic * float(said.residual[-1]),
             group=trial.start.group,
             success=trial.success,
-            lost=trial.lost or trial.given_up,
+            lost=trial.lost,
+            given_up=trial.given_up,
         )
         for trial, found, said in zip(trials, judged, scores, strict=True)
     ]

@@ -18,6 +18,7 @@ from robo_reward.shaping import Floats
 from .learner import VALUE, Learner
 from .objective import value_loss
 from .potential_fit import fitted
+from .refreshing import version_place
 from .rollout import Rollout
 from .scoring import Potentials, judge
 from .table import gathered
@@ -52,7 +53,7 @@ def refresh(
     attempt = run.refresher.attempt(state.updates, state.version)
     figures = attempt.figures
     if attempt.model is not None:
-        run.setting.judge_by(attempt.model)
+        run.setting.judge_by(attempt.model, version_place(run.command.out, state.version + 1))
         state.version, state.reward = state.version + 1, attempt.model.fingerprint
         figures = figures | take_over(run, trials, judged, rollouts)
     log.refresh(state, attempt.says, figures)
@@ -107,7 +108,7 @@ def carry(learner: Learner, trials: Sequence[Trial], moved: Floats) -> float:
     policy, table = learner.policy, gathered(trials)
     aim = _residuals(learner, trials) - moved
     target = torch.from_numpy(aim)
-    rng = np.random.default_rng([learner.seed, learner.updates, 5])
+    rng = np.random.default_rng([learner.seed, learner.updates, 6])
     size = min(learner.config.minibatch, len(table))
     trained = [p for group in learner.optimiser.param_groups for p in group["params"]]
     for _ in range(STEPS):

@@ -147,7 +147,7 @@ def estimated(
                 rollout.decisions,
                 gamma=rules.gamma,
                 lam=rules.lam,
-                bootstraps=rules.bootstraps or rollout.lost,
+                bootstraps=rules.bootstraps or rollout.open_ended,
             )
         )
     return np.concatenate(parts)

@@ -21,7 +21,7 @@ class Success:
 
     successes: int
     count: int
-    """Episodes whose end is known."""
+    """Episodes that were not lost; those that were given up count as failures."""
     low: float
     high: float
     """Wilson's 95 % interval (Wilson, JASA 1927) of the rate."""

@@ -82,6 +82,7 @@ def keep_rollouts(
             columns = episode.columns | {
                 "group": trial.start.group,
                 "success": trial.success,
+                "given_up": trial.given_up,
                 "declared": found.declared,
                 "potential_end": float(found.progress[-1]),
             }

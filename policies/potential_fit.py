@@ -65,7 +65,7 @@ def returns_to_go(
         rollout.decisions,
         gamma=gamma,
         lam=1.0,
-        bootstraps=bootstraps or rollout.lost,
+        bootstraps=bootstraps or rollout.open_ended,
     )
 
 

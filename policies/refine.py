@@ -139,6 +139,14 @@ class Refine:
                 "--refresh-every learns from how episodes ended, and --patience ends them before "
                 "that is known; leave one of them out"
             )
+        if (
+            self.overwrite
+            and (self.out / "reward").resolve() in Path(self.reward).resolve().parents
+        ):
+            raise InputError(
+                f"--overwrite removes what is in {self.out}, and --reward {self.reward} is there: "
+                "copy it first, or give another --out"
+            )
         if self.refresh != RefreshConfig() and not self.refresh_every:
             raise InputError(
                 "--refresh.* says how the reward model is refreshed; say when by --refresh-every"

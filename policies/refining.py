@@ -19,6 +19,7 @@ from .algorithms import find_algorithm
 from .batch import rollouts_of, said_of
 from .carrying import refresh
 from .clock import Clock
+from .config import Limits
 from .credit import LambdaSchedule, Rules
 from .evaluation import Success, evaluate, summed_up
 from .groups import groups_to_refill, usable_groups
@@ -91,10 +92,6 @@ class Refinement:
             shown=self.setting.showing,
             meeting=self.meeting,
         )
-        self.limits = command.monitors
-        if self.limits.false_positive_rate is None:
-            known = self.setting.false_positive_rate
-            self.limits = replace(self.limits, false_positive_rate=known)
         self.state = RunState(reward=self.setting.reward_fingerprint)
         self.refresher = Refresher(command, self.setting) if command.refresh_every else None
         self.clock = Clock()
@@ -116,6 +113,14 @@ class Refinement:
     def policy(self) -> Policy:
         """The policy that learns."""
         return cast(Policy, self.learner.policy)
+
+    @property
+    def limits(self) -> Limits:
+        """When monitors speak: of false positives as expected of the model that judges now."""
+        limits = self.command.monitors
+        if limits.false_positive_rate is None:
+            limits = replace(limits, false_positive_rate=self.setting.false_positive_rate)
+        return limits
 
     def plan(self) -> str:
         """Return what will be done, in a few lines."""
@@ -183,6 +188,7 @@ class Refinement:
             refresh(self, log, trials, judged, rollouts)
         if alarmed and command.stop_on_alarm:
             self._save()
+            self.meeting.wait("save before all stop")
             raise AlarmError(
                 f"stopped after update {state.updates} by the alarm {alarmed[0].name}: "
                 f"{alarmed[0].says}"

@@ -32,8 +32,14 @@ class Rollout:
     success: bool
     """The truth of the environment or of the operator."""
     lost: bool = False
-    """A worker or server died, or the episode was given up: it is truncated, and whether it would
-    have succeeded is not known."""
+    """A worker or server died: the episode is truncated, and its success is not known."""
+    given_up: bool = False
+    """It was truncated because it seemed hopeless; ``success`` is false, and might have come."""
+
+    @property
+    def open_ended(self) -> bool:
+        """Whether it was cut off by no rule of the task: what would have come always counts."""
+        return self.lost or self.given_up
 
     def __post_init__(self) -> None:
         """Check the shapes against each other, and that every number is finite.

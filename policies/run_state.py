@@ -16,7 +16,7 @@ from robo_reward.files import finite, write_atomically
 from .evaluation import Success
 from .observing import Observed
 from .potential_fit import PotentialFit
-from .refreshing import forget_versions, load_version
+from .refreshing import forget_versions, load_version, version_place
 from .starts import Reached
 from .storing import CONFIG
 
@@ -188,7 +188,9 @@ def _restore(run: "Refinement", told: Mapping[str, Any], tensors: Mapping[str, T
         reward=str(told["reward"]),
     )
     if run.state.version:
-        run.setting.judge_by(load_version(run.command.out, run.state.version))
+        version = run.state.version
+        place = version_place(run.command.out, version)
+        run.setting.judge_by(load_version(run.command.out, version), place)
     if run.setting.reward_fingerprint != run.state.reward:
         raise CheckpointError(
             f"the run in {run.command.out} was judged by another reward model "

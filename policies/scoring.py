@@ -121,13 +121,18 @@ class _Episode:
     progress: list[float] = field(default_factory=list)
     apart: list[float] = field(default_factory=list)
     declared: bool = False
+    last: Verdict | None = None
 
     def add(self, verdict: Verdict) -> bool:
-        """Take note of a verdict; return whether it counts."""
+        """Take note of a verdict; return whether it counts and is new.
+
+        Between two queries a model repeats its last one: the same object.
+        """
+        fresh, self.last = verdict is not self.last, verdict
         self.progress.append(self.held.update(verdict.progress, valid=verdict.valid))
         self.apart.append(abs(verdict.forward - verdict.backward))
         self.declared |= verdict.success
-        return verdict.valid and not np.isnan(verdict.progress)
+        return fresh and verdict.valid and not np.isnan(verdict.progress)
 
 
 class _Sessions:
@@ -138,7 +143,7 @@ class _Sessions:
         self._episodes: dict[int, _Episode] = {}
 
     def see(self, moments: Sequence[Moment]) -> dict[int, float]:
-        """Judge what episodes show; return number → Φ, where the verdict counts."""
+        """Judge what episodes show; return number → Φ, where a new verdict counts."""
         for one in moments:
             if one.number not in self._episodes:
                 self._episodes[one.number] = _Episode(session=self._session(one.instruction))

@@ -152,7 +152,7 @@ class Setting:
             return 0.0 if self.command.reward == TRUTH else None
         from robo_reward.checkpoint import read_config, resolve
 
-        training = read_config(resolve(Path(self.command.reward))).get("training", {})
+        training = read_config(resolve(self._judge)).get("training", {})
         counted = training.get("validation") or {}
         if not counted.get("failures"):
             return None
@@ -215,11 +215,11 @@ class Setting:
         model = load(Path(reward), device=self.processes.device or None)
         check_model_fits(model, self.bed, reward)
         self.references = _references(self.command, instructions(self.bed))
-        return self.judge_by(model)
+        return self.judge_by(model, Path(reward))
 
-    def judge_by(self, model: "Model") -> Scorer:
-        """Let a reward model, or another version of it, judge from now on; return the scorer."""
-        self.model, self.scorer = model, Judged(model, self.references)
+    def judge_by(self, model: "Model", place: Path) -> Scorer:
+        """Let a model, or the version in ``place``, judge from now on; return the scorer."""
+        self.model, self.scorer, self._judge = model, Judged(model, self.references), place
         return self.scorer
 
 

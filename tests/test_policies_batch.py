@@ -41,11 +41,12 @@ def test_without_a_critic_the_residual_is_nothing(trials: list[Trial]) -> None:
     assert not any(one.residual.any() for one in found)
 
 
-@pytest.mark.parametrize("how", [{"lost": True}, {"given_up": True}])
-def test_an_end_that_says_nothing_counts_as_lost(trials: list[Trial], how: dict[str, bool]) -> None:
-    changed = replace(trials[0], **how)
-    judged = judge(Plain(truth=True), trials[:1])
-    assert rollouts_of([changed], judged, [scores(changed)])[0].lost
+@pytest.mark.parametrize("how", ["lost", "given_up"])
+def test_what_was_cut_off_is_told_as_such_and_open_ended(trials: list[Trial], how: str) -> None:
+    changed = replace(trials[0], lost=how == "lost", given_up=how == "given_up")
+    (one,) = rollouts_of([changed], judge(Plain(truth=True), trials[:1]), [scores(changed)])
+    assert (one.lost, one.given_up) == (how == "lost", how == "given_up")
+    assert one.open_ended
 
 
 def test_figures_are_means_and_sums_over_episodes(trials: list[Trial]) -> None:

@@ -21,7 +21,10 @@ from data.train import Train
 from policies import refreshing
 from policies.config import LearnerConfig, RefreshConfig, StartConfig
 from policies.refine import Refine
+from policies.refining import Refinement
+from policies.run_state import begin_or_resume
 from policies.storing import load_policy
+from robo_reward.checkpoint import read_config
 from robo_reward.config import CompactConfig, TrainingConfig
 from robo_reward.errors import CheckpointError, InputError, RoboRewardError
 from robo_reward.plan import SamplingConfig
@@ -264,6 +267,23 @@ def test_another_reward_model_does_not_go_on_with_a_run(place: Path, tmp_path: P
     with_threshold(place, 0.9, model)
     with pytest.raises(CheckpointError, match="was judged by another reward model"):
         replace(run, rollouts=8).run()
+
+
+def test_overwriting_does_not_remove_the_model_that_is_given(place: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"--overwrite removes what is in .*: copy it first"):
+        command(place, tmp_path / "reward" / "0001", tmp_path, overwrite=True)
+
+
+def test_monitors_expect_what_the_version_in_force_was_measured_by(
+    place: Path, credulous: Path, finished: Path
+) -> None:
+    with Refinement(command(place, credulous, finished)) as run:
+        given = run.limits.false_positive_rate
+        begin_or_resume(run)
+        counted = read_config(finished / "reward" / "0001")["training"]["validation"]
+        expected = (counted["failures_claimed"] + 1.0) / (counted["failures"] + 2.0)
+        assert run.limits.false_positive_rate == pytest.approx(expected)
+        assert given != run.limits.false_positive_rate
 
 
 def test_overwriting_removes_the_versions(

@@ -126,6 +126,12 @@ def test_potentials_are_what_the_model_says_of_each_alone(trials: list[Trial]) -
         assert (potentials.missing, potentials.invalid) == (0, 0)
 
 
+def test_a_verdict_that_is_only_repeated_is_told_once(trials: list[Trial]) -> None:
+    judging = Judged(FakeProgressModel(query_period_s=0.4), lambda _: NOTHING).begin()
+    told = [judging.see([trials[0].moment(0, n)]) for n in range(6)]  # one every 0.2 s
+    assert [bool(one) for one in told] == [True, False, True, False, True, False]
+
+
 def test_a_verdict_that_does_not_count_is_held_counted_and_not_told(trials: list[Trial]) -> None:
     model = FakeProgressModel(query_period_s=0.2, instruction="another")
     judging = Judged(model, lambda _: NOTHING).begin()

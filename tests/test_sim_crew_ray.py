@@ -119,15 +119,15 @@ def test_a_run_with_actors_is_the_run_without_bit_for_bit_and_survives_a_killed_
     one, two = (load_file(tmp_path / out / "state.safetensors") for out in ("plain", "ray"))
     assert one.keys() == two.keys()
     assert all(torch.equal(one[name], two[name]) for name in one)
-    calls, advance = [], ChunkedEnv.advance
+    calls, send = [], ChunkedEnv.send
 
     def deadly(self: ChunkedEnv, chunks: Any) -> Any:
         calls.append(len(chunks))
         if len(calls) == 6:  # the second decision of the first update
             os.kill(self.pids()[0], signal.SIGKILL)
-        return advance(self, chunks)
+        return send(self, chunks)
 
-    monkeypatch.setattr(ChunkedEnv, "advance", deadly)
+    monkeypatch.setattr(ChunkedEnv, "send", deadly)
     command(tmp_path, "killed", launcher="ray", workers=2).run()
     updates = [line for line in lines(tmp_path / "killed") if "seconds_wall" in line]
     assert [line["rollouts"] for line in updates] == [4, 8]
