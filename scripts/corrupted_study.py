@@ -28,21 +28,25 @@ NOISE, STUCK = 0.15, 0.9
 ALGORITHMS = ("phi-ppo", "unsound-progress-as-reward")
 
 
+class Afterwards(Judging):
+    """Judges episodes when they are over, and remembers nothing."""
+
+    def begin(self) -> Judging:
+        """Return itself."""
+        return self
+
+    def see(self, moments: Sequence[Moment]) -> dict[int, float]:
+        """Return nothing."""
+        del moments
+        return {}
+
+
 @dataclass(frozen=True)
-class Turned:
+class Turned(Afterwards):
     """A model that is shown start and goal exchanged in every second episode."""
 
     honest: Scorer
     turned: Scorer
-
-    def begin(self) -> Judging:
-        """Return itself: what is judged is remembered by nobody."""
-        return self
-
-    def see(self, moments: Sequence[Moment]) -> dict[int, float]:
-        """Return nothing: episodes are judged when they are over."""
-        del moments
-        return {}
 
     def potentials(self, trials: Sequence[Trial]) -> list[Potentials]:
         """Return the potentials of each."""
@@ -51,20 +55,11 @@ class Turned:
 
 
 @dataclass(frozen=True)
-class Changed:
+class Changed(Afterwards):
     """A model whose Φ is something else than it was."""
 
     honest: Scorer
     change: Callable[[Trial, Floats], Floats]
-
-    def begin(self) -> Judging:
-        """Return itself: what is judged is remembered by nobody."""
-        return self
-
-    def see(self, moments: Sequence[Moment]) -> dict[int, float]:
-        """Return nothing: episodes are judged when they are over."""
-        del moments
-        return {}
 
     def potentials(self, trials: Sequence[Trial]) -> list[Potentials]:
         """Return the potentials of each."""
