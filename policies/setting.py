@@ -143,20 +143,10 @@ class Setting:
 
     @property
     def false_positive_rate(self) -> float | None:
-        """How often Φ is known to claim success of a failure; None where nobody counted.
-
-        The truth never does. Of a model (k + 1) / (n + 2), if it claimed success in k of the n
-        failures of its validation: the rate that monitors make of the first updates, too.
-        """
-        if self.model is None:
+        """How often Φ is known to claim success of a failure; None where nobody counted."""
+        if self.model is None:  # the truth never does
             return 0.0 if self.command.reward == TRUTH else None
-        from robo_reward.checkpoint import read_config, resolve
-
-        training = read_config(resolve(self._judge)).get("training", {})
-        counted = training.get("validation") or {}
-        if not counted.get("failures"):
-            return None
-        return float((counted["failures_claimed"] + 1.0) / (counted["failures"] + 2.0))
+        return self._claims
 
     def _check_reward(self, algorithm: Algorithm) -> None:
         reward, name = self.command.reward, self.command.algorithm
@@ -219,7 +209,8 @@ class Setting:
 
     def judge_by(self, model: "Model", place: Path) -> Scorer:
         """Let a model, or the version in ``place``, judge from now on; return the scorer."""
-        self.model, self.scorer, self._judge = model, Judged(model, self.references), place
+        self.model, self.scorer = model, Judged(model, self.references)
+        self._claims = claims_of(place)
         return self.scorer
 
 
@@ -227,6 +218,20 @@ def _cluster(command: "Refine") -> "Cluster":
     from sim.crew_ray import Cluster
 
     return Cluster(command.ray_address, workers=command.workers)
+
+
+def claims_of(place: Path) -> float | None:
+    """Return how often a model takes a failure for a success; None where nobody counted.
+
+    It is (k + 1) / (n + 2) if it claimed success in k of the n failures of its validation: the
+    rate that monitors make of the first updates, too.
+    """
+    from robo_reward.checkpoint import read_config, resolve
+
+    counted = read_config(resolve(place)).get("training", {}).get("validation") or {}
+    if not counted.get("failures"):
+        return None
+    return float((counted["failures_claimed"] + 1.0) / (counted["failures"] + 2.0))
 
 
 def instructions(bed: "Bed") -> list[str]:
