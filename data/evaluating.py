@@ -141,6 +141,7 @@ class Eval:
             "model": str(self.model or self.openai.model),
             "model_fingerprint": model.fingerprint,
             **model.about(),
+            **{name: json.dumps(counts) for name, counts in model.counted().items()},
             "layout": self.layout,
             "reference": self.reference,
             "seed": self.seed,

@@ -10,12 +10,15 @@ if TYPE_CHECKING:
     from robo_reward.model import QueryModel
 
 
-def open_judge(model: Path | None, openai: OpenAIConfig) -> "QueryModel":
+def open_judge(
+    model: Path | None, openai: OpenAIConfig, *, device: str | None = None
+) -> "QueryModel":
     """Return the model that is named, ready to be asked.
 
     Args:
         model: A checkpoint, or None.
         openai: A remote model, or no address.
+        device: Where a checkpoint computes; None: a GPU if there is one, else the CPU.
 
     Raises:
         RoboRewardError: If none or two are named, or the one that is cannot be asked.
@@ -31,4 +34,4 @@ def open_judge(model: Path | None, openai: OpenAIConfig) -> "QueryModel":
         return open_remote(openai)
     from robo_reward.checkpoint import load
 
-    return load(model)
+    return load(model, device=device)

@@ -1,44 +1,31 @@
 """``robo-reward label``: the progress of every frame of a dataset, as a parquet sidecar."""
 
-import json
-from contextlib import closing
-from dataclasses import dataclass, field
-from importlib.metadata import version
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from robo_reward.config import OpenAIConfig
-from robo_reward.console import RunLog, progress_bar
-from robo_reward.errors import OutputError
-from robo_reward.files import replacing
+from robo_reward.console import progress_bar
+from robo_reward.errors import InputError
 from robo_reward.shaping import check_discount
 
-from .places import try_out, written
+from .label_places import begin_anew, check_place, check_room
+from .leases import TIMEOUT_S
 from .references import AUTO
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    from robo_reward.model import QueryModel
 
-    from robo_reward.model import Labels, QueryModel
-
-    from .episodes import Episode, EpisodeDataset
+    from .episodes import EpisodeDataset
+    from .labelling import Worker
     from .references import ReferenceFinder
 
-FILE, LOG = "progress.parquet", "progress.jsonl"
 GAMMA = 0.99
 """Discount per row of the column ``reward``, unless told."""
-_FROM_LABELS = {
-    "progress_sparse": "progress",
-    "progress_forward": "forward",
-    "progress_backward": "backward",
-    "progress_incremental": "incremental",
-    "confidence": "confidence",
-    "progress_lower": "lower",
-    "success_prob": "success_prob",
-    "match_prob": "match_prob",
-}
-_ONLY_VALID = {"progress_sparse", "progress_lower", "time_to_go"}
-"""Columns that say nothing where the behaviour does not match the instruction."""
+LAUNCHERS = (("RANK", "WORLD_SIZE"), ("SLURM_PROCID", "SLURM_NTASKS"))
+"""Where launchers say which process this is, and of how many: torchrun, Slurm."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +33,12 @@ class Label:
     """Label every frame of a dataset with its progress, beside the dataset, never in it.
 
     Example: robo-reward label --dataset outputs/sim --model outputs/model --out outputs/labels
+
+    Every finished episode is safe on disk. Whatever ends the program, the same command goes on;
+    'robo-reward status' tells how far it is, 'robo-reward verify' checks what was made.
     """
+
+    goes_on = True
 
     dataset: str
     """LeRobotDataset v3.0: a directory or a hub id."""
@@ -61,8 +53,23 @@ class Label:
     """Cameras to look at; none: all that the dataset has."""
     gamma: float = GAMMA
     """Discount per row of the column reward: the learner's own."""
+    workers: int = 1
+    """Processes on this machine, each with the model; those of a machine with GPUs take them in
+    turn."""
+    rank: int | None = None
+    """Number of this process of --world that share --out, on any machines; as torchrun or Slurm
+    say if not given."""
+    world: int | None = None
+    """How many such processes there are; as torchrun or Slurm say if not given."""
+    lease_timeout: float = TIMEOUT_S
+    """Seconds of silence after which the episode of a worker on another machine is taken over."""
+    skip_unreadable: bool = False
+    """Give episodes that cannot be read rows without a verdict, in place of ending with an error
+    once the others are labelled."""
+    device: str = ""
+    """Where the model computes, as torch calls it; empty: a GPU if there is one, else the CPU."""
     overwrite: bool = False
-    """Replace labels that are there."""
+    """Begin labels that are there anew; they stay until the new ones are whole."""
     dry_run: bool = False
     """Say what would be done, and stop."""
     openai: OpenAIConfig = field(default_factory=OpenAIConfig)
@@ -74,179 +81,190 @@ class Label:
         Raises:
             RoboRewardError: With one sentence for whatever the user can mend.
         """
-        check_discount("--gamma", self.gamma)
-        path = check_place(self.out, overwrite=self.overwrite)
-        from .judges import open_judge
-        from .lerobot_dataset import open_dataset
-        from .references import ReferenceFinder
+        from .compaction import FILE
 
-        dataset = open_dataset(self.dataset, views=self.views or None)
-        model = open_judge(self.model, self.openai)
-        model.check_views(dataset.views)
-        finder = ReferenceFinder(dataset, self.reference, size=model.settings.image_size)
-        rows = sum(dataset.episode(i).length for i in range(len(dataset)))
-        print(f"{len(dataset)} episodes, {rows} frames of {', '.join(dataset.views)}")
+        check_discount("--gamma", self.gamma)
+        rank, world = self.place_in_world()
+        check_place(self.out, overwrite=self.overwrite and not self.dry_run, world=world)
+        dataset, frames = self._told()
         if self.dry_run:
             return
-        for source, shown in write_labels(dataset, model, finder, path, gamma=self.gamma).items():
+        check_room(self.out, frames)
+        if self.overwrite:
+            begin_anew(self.out)
+        with progress_bar("label", len(dataset), "episodes") as bar:
+            remarks = self._work(rank, world, bar)
+        for source, shown in references_used(self.out).items():
             print(f"references of {len(shown)} episodes: {source}")
-        for remark in model.remarks():
+        for remark in remarks:
             print(remark)
-        print(f"labels: {path}")
+        print(f"labels: {self.out / FILE}")
         print(
             "to weigh LeRobot training with them: --sample_weighting.type=rabc "
-            f"--sample_weighting.progress_path={path}"
+            f"--sample_weighting.progress_path={self.out / FILE}"
+        )
+
+    def place_in_world(self) -> tuple[int, int]:
+        """Return which process of how many this is.
+
+        Raises:
+            InputError: If that is not said in full, or cannot be.
+        """
+        if self.workers < 1:
+            raise InputError(f"--workers must be at least 1, got {self.workers}")
+        rank, world = self.rank, self.world
+        if rank is None and world is None:
+            for of_rank, of_world in LAUNCHERS:
+                if of_rank in os.environ and of_world in os.environ:
+                    rank, world = int(os.environ[of_rank]), int(os.environ[of_world])
+                    break
+            else:
+                return 0, 1
+        if rank is None or world is None or not 0 <= rank < world:
+            raise InputError(
+                f"--rank {rank} of --world {world}: give both, with a rank from 0 to world − 1"
+            )
+        return rank, world
+
+    def _told(self) -> "tuple[EpisodeDataset, int]":
+        """Open the dataset, and print what will be labelled; return it and its frames."""
+        from .lerobot_dataset import open_dataset
+
+        dataset = open_dataset(self.dataset, views=self.views or None)
+        frames = sum(dataset.episode(index).length for index in range(len(dataset)))
+        print(f"{len(dataset)} episodes, {frames} frames of {', '.join(dataset.views)}")
+        return dataset, frames
+
+    def _work(self, rank: int, world: int, bar: Callable[..., None]) -> list[str]:
+        """Label by this process or by several; return what the user should know."""
+        from .label_plan import UNITS
+        from .label_store import DirectoryStore
+        from .labelling import retry_failures
+
+        store = DirectoryStore(self.out)
+        retry_failures(store)
+        there = len(store.names(UNITS))
+        bar(there)
+        if self.workers == 1:
+            return label_share(replace(self, rank=rank, world=world), 0, lambda _: bar(1))
+        from .label_workers import run_workers
+
+        seen = there
+
+        def look() -> None:
+            nonlocal seen
+            now = max(len(store.names(UNITS)), seen)
+            bar(now - seen)
+            seen = now
+
+        return run_workers(
+            label_share,
+            replace(self, rank=rank, world=world),
+            count=self.workers,
+            done=lambda: len(store.names(UNITS)),
+            on_look=look,
         )
 
 
-def check_place(out: Path, *, overwrite: bool) -> Path:
-    """Return the file to write, after checking that it may be written.
+def label_share(
+    command: Label, number: int, on_unit: Callable[[int], None] = lambda frames: None
+) -> list[str]:
+    """Label units with others until none is left; return what the user should know.
+
+    Args:
+        command: What was asked for, with its rank and world.
+        number: Which worker of this process's machine.
+        on_unit: Called with the frames of each unit that is published here.
 
     Raises:
-        OutputError: If it exists without ``overwrite``, or cannot be written.
+        RoboRewardError: With one sentence for whatever the user can mend.
     """
-    path = out / FILE
-    if path.exists() and not overwrite:
-        raise OutputError(f"{path} exists: --overwrite replaces it, or choose another --out")
-    try_out(out)
-    return path
+    from .judges import open_judge
+    from .lerobot_dataset import open_dataset
+    from .references import ReferenceFinder
 
-
-def label_episode(
-    dataset: "EpisodeDataset", model: "QueryModel", finder: "ReferenceFinder", episode: "Episode"
-) -> "Labels":
-    """Return the labels of an episode.
-
-    Only the frames that are queried are resized and kept; the others are decoded and dropped.
-    """
-    import numpy as np
-
-    every = model.stride(episode.fps)
-    stream = dataset.frames(
-        episode.index, views=episode.views, size=model.settings.image_size, stride=every
+    dataset = open_dataset(command.dataset, views=command.views or None)
+    model = open_judge(
+        command.model, command.openai, device=command.device or _gpu(command, number)
     )
-    return model.label_queries(
-        (views for _, views in stream),
-        episode.instructions[0],
-        finder.find(episode.index).references,
-        query=np.arange(episode.length) // every,
-    )
+    model.check_views(dataset.views)
+    finder = ReferenceFinder(dataset, command.reference, size=model.settings.image_size)
+    worker = make_worker(dataset, model, finder, command.out, command=command, on_unit=on_unit)
+    rank, world = command.place_in_world()
+    worker.run(rank * command.workers + number, world * command.workers)
+    return model.remarks()
 
 
-def write_labels(
+def _gpu(command: Label, number: int) -> str | None:
+    """Return the GPU of a worker; None where there is but one worker, or no GPU."""
+    if command.workers == 1:
+        return None
+    import torch
+
+    count = torch.cuda.device_count()
+    if count:
+        return f"cuda:{number % count}"
+    torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // command.workers))
+    return None
+
+
+def make_worker(
     dataset: "EpisodeDataset",
     model: "QueryModel",
     finder: "ReferenceFinder",
-    path: Path,
+    out: Path,
     *,
-    gamma: float = GAMMA,
-) -> dict[str, list[int]]:
-    """Write the sidecar, one row group an episode; return who was shown which references.
+    command: Label | None = None,
+    on_unit: Callable[[int], None] = lambda frames: None,
+) -> "Worker":
+    """Return a worker that labels into a directory; as a command says, or by the defaults."""
+    from .label_store import DirectoryStore
+    from .labelling import Job, Worker
+    from .leases import Leases
 
-    The file appears whole or not at all; a log grows beside it, a line an episode. Memory does
-    not grow with the dataset, but for the references of each further instruction.
+    store = DirectoryStore(out)
+    job = Job(
+        dataset=dataset,
+        model=model,
+        finder=finder,
+        gamma=command.gamma if command else GAMMA,
+        skip_unreadable=bool(command and command.skip_unreadable),
+    )
+    leases = Leases(store, timeout_s=command.lease_timeout if command else TIMEOUT_S)
+    return Worker(job=job, root=out, store=store, leases=leases, on_unit=on_unit)
+
+
+def write_labels(
+    dataset: "EpisodeDataset", model: "QueryModel", finder: "ReferenceFinder", out: Path
+) -> Path:
+    """Write the labels of a dataset into a directory as the command does; return the sidecar.
+
+    What was labelled there before is kept. Memory does not grow with the dataset, but for the
+    references of each further instruction.
 
     Args:
         dataset: The episodes.
         model: Who judges them.
         finder: Who says what start and goal look like.
-        path: The file.
-        gamma: Discount per row of the column ``reward``.
+        out: The directory.
 
     Raises:
-        RoboRewardError: If an episode cannot be read or the file not written.
+        RoboRewardError: If an episode cannot be read, the labels there are others, or the place
+            cannot be written.
     """
+    from .compaction import FILE
+
+    make_worker(dataset, model, finder, out).run()
+    return out / FILE
+
+
+def references_used(out: Path) -> dict[str, list[int]]:
+    """Return source of references → the episodes that were shown it, of labels in a directory."""
+    import json
+
     import pyarrow.parquet as pq
 
-    used = references_used(dataset, finder)
-    schema = _schema(model.further)
-    with (
-        written(path),
-        closing(RunLog(path.with_name(LOG))) as log,
-        replacing(path) as partial,
-        pq.ParquetWriter(partial, schema, store_schema=False) as writer,
-        progress_bar("label", len(dataset), "episodes") as bar,
-    ):
-        for index in range(len(dataset)):
-            episode = dataset.episode(index)
-            labels = label_episode(dataset, model, finder, episode)
-            writer.write_table(_table(episode, labels, schema, gamma))
-            log.write(
-                episode=index,
-                frames=episode.length,
-                references=finder.source(index),
-                valid_share=float(labels.valid.mean()),
-                last_progress=float(labels.progress[-1]),
-            )
-            bar(1)
-        about = _metadata(dataset, model, finder, used)
-        writer.add_key_value_metadata(about | {"gamma": repr(gamma)})
-    return used
+    from .compaction import FILE, numbers
 
-
-def references_used(dataset: "EpisodeDataset", finder: "ReferenceFinder") -> dict[str, list[int]]:
-    """Return source of references → the episodes that are shown it, in order."""
-    used: dict[str, list[int]] = {}
-    for index in range(len(dataset)):
-        used.setdefault(finder.source(index), []).append(index)
-    return used
-
-
-def ranges(numbers: list[int]) -> str:
-    """Return rising numbers as text, runs of them shortened: 0-2,4."""
-    starts = [n for i, n in enumerate(numbers) if i == 0 or numbers[i - 1] != n - 1]
-    ends = [n for i, n in enumerate(numbers) if i + 1 == len(numbers) or numbers[i + 1] != n + 1]
-    runs = zip(starts, ends, strict=True)
-    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
-
-
-def _metadata(
-    dataset: "EpisodeDataset",
-    model: "QueryModel",
-    finder: "ReferenceFinder",
-    used: dict[str, list[int]],
-) -> dict[str, str]:
-    return {
-        "model_fingerprint": model.fingerprint,
-        "reward_model_path": f"robo-reward:{model.fingerprint}",
-        "dataset_fingerprint": dataset.fingerprint,
-        "views": ", ".join(dataset.views),
-        "references": finder.choice,
-        "references_used": json.dumps({source: ranges(shown) for source, shown in used.items()}),
-        "causal": "no" if finder.looks_ahead else "yes",
-        "reward": "gamma * potential after the row - potential; add what the task pays",
-        "decoder": "pyav",
-        "code_version": version("robo-reward"),
-        **model.about(),
-    }
-
-
-def _schema(further: tuple[str, ...]) -> "pa.Schema":
-    """Return the columns: those of every model, and ``further`` that this one fills."""
-    import pyarrow as pa
-
-    numbers = [(name, pa.int64()) for name in ("index", "episode_index", "frame_index")]
-    values = [(name, pa.float32()) for name in (*_FROM_LABELS, "reward", *further)]
-    return pa.schema([*numbers, *values, ("valid", pa.bool_())])
-
-
-def _table(episode: "Episode", labels: "Labels", schema: "pa.Schema", gamma: float) -> "pa.Table":
-    """Return the rows of an episode; where the verdict is invalid, Φ, bound and time are NaN."""
-    import numpy as np
-    import pyarrow as pa
-
-    from .rewards import ends_done, row_rewards
-
-    frames = np.arange(episode.length, dtype=np.int64)
-    done = ends_done(episode)
-    columns: dict[str, Any] = {
-        "index": episode.first_row + frames,
-        "episode_index": np.full(episode.length, episode.index, dtype=np.int64),
-        "frame_index": frames,
-        "reward": row_rewards(labels.progress, labels.valid, done=done, gamma=gamma).astype("f4"),
-    }
-    told = [name for name in schema.names if name not in columns]
-    columns |= {name: getattr(labels, _FROM_LABELS.get(name, name)) for name in told}
-    for name in _ONLY_VALID & columns.keys():
-        columns[name] = np.where(labels.valid, columns[name], np.nan).astype(np.float32)
-    return pa.table(columns, schema=schema)
+    told = json.loads(pq.read_schema(out / FILE).metadata[b"references_used"])
+    return {source: numbers(shown) for source, shown in told.items()}

@@ -71,7 +71,16 @@ class LeRobotEpisodes:
         chosen = self._keys.values()
         self._video_files = {key: self._meta.files(key) for key in videos if key in chosen}
         self._file_starts = self._first_rows_of_files()
+        self._videos = videos
         self.fingerprint = fingerprint(self._meta, videos)
+
+    def is_unchanged(self) -> bool:
+        """Whether metadata and sizes of files are still what they were when it was opened.
+
+        Raises:
+            DatasetError: If it is damaged now, or a file is missing.
+        """
+        return fingerprint(read_metadata(self.root), self._videos) == self.fingerprint
 
     def __len__(self) -> int:
         """Return the number of episodes."""

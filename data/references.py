@@ -1,5 +1,6 @@
 """What the start and the goal look like: found for an episode, or given by the user."""
 
+import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -57,6 +58,17 @@ class ReferenceFinder:
     def looks_ahead(self) -> bool:
         """Whether references come from the episode's own future, so that labels do too."""
         return self.choice == OWN_LAST_FRAME
+
+    @cached_property
+    def digest(self) -> str:
+        """sha256 of the pictures in a directory of references; empty for any other choice."""
+        if self._given is None:
+            return ""
+        digest = hashlib.sha256()
+        for role, views in (("start", self._given.start), ("goal", self._given.goal)):
+            for name, image in sorted(views.items()):
+                digest.update(f"{role}/{name}\0{image.shape}\0".encode() + image.tobytes())
+        return digest.hexdigest()
 
     def source(self, index: int) -> str:
         """Return in words where the references of an episode come from; reads no pixel."""

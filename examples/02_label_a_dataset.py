@@ -20,7 +20,8 @@ import tyro
 
 import robo_reward
 from data import open_dataset
-from data.label import check_place, write_labels
+from data.label import references_used, write_labels
+from data.label_places import begin_anew
 from data.references import ReferenceFinder
 from data.report import read_labels
 from data.report_curves import labelled_episodes
@@ -44,12 +45,13 @@ def main(
         show: How many episodes to print.
         overwrite: Replace labels that are there.
     """
-    path = check_place(out, overwrite=overwrite)
     dataset, judge = open_dataset(source), robo_reward.load(model)
     finder = ReferenceFinder(dataset, reference, size=judge.settings.image_size)
-    used = write_labels(dataset, judge, finder, path)
-    for origin, count in used.items():
-        print(f"references of {count} episodes: {origin}")
+    if overwrite:
+        begin_anew(out)
+    path = write_labels(dataset, judge, finder, out)
+    for origin, shown in references_used(out).items():
+        print(f"references of {len(shown)} episodes: {origin}")
 
     ranked = labelled_episodes(dataset, read_labels(out), None)  # the most suspicious first
     print(f"\nthe most suspicious of {len(ranked)} episodes:")

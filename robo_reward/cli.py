@@ -30,6 +30,8 @@ ORDER = (
     "adapt",
     "eval",
     "label",
+    "status",
+    "verify",
     "report",
     "clone",
     "refine",

@@ -126,6 +126,10 @@ class QueryModel:
         """Return what labels should say of the model beside its fingerprint, by key."""
         return {}
 
+    def counted(self) -> dict[str, dict[str, int]]:
+        """Return what has been counted of the answers so far: key → end → how many."""
+        return {}
+
     def remarks(self) -> list[str]:
         """Return what the user should know of the answers so far, in lines."""
         return []

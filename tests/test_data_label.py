@@ -3,8 +3,10 @@
 import json
 import os
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,13 +16,17 @@ import pytest
 import torch
 from conftest import LENGTH
 
-from data import label as label_module
-from data.label import FILE, LOG, Label, ranges
+from data import labelling
+from data.compaction import FILE, MANIFEST, numbers, ranges
+from data.label import Label
+from data.label_plan import PLAN, UNITS
+from data.label_store import ASIDE
+from data.labelling import LOG
 from data.lerobot_dataset import open_dataset
 from data.report import Report
 from robo_reward.checkpoint import ModelConfig, build, load, save
 from robo_reward.config import CompactConfig
-from robo_reward.errors import DatasetError, RoboRewardError
+from robo_reward.errors import DatasetError, OutputError, RoboRewardError
 from robo_reward.model import ModelSettings
 from robo_reward.tracker import TrackerSettings
 
@@ -72,7 +78,7 @@ def names(out: Path) -> list[str]:
 
 def test_the_sidecar_has_the_columns_types_and_rows_that_were_promised(command: Label) -> None:
     command.run()
-    assert names(command.out) == [LOG, FILE]
+    assert names(command.out) == [MANIFEST, PLAN, LOG, FILE]
     table = pq.read_table(command.out / FILE)
     assert dict(zip(table.schema.names, table.schema.types, strict=True)) == COLUMNS
     assert table["index"].to_pylist() == list(range(3 * LENGTH))
@@ -109,10 +115,11 @@ def test_the_log_has_a_line_an_episode(command: Label) -> None:
 
 
 @pytest.mark.parametrize(
-    ("numbers", "text"), [([], ""), ([3], "3"), ([0, 1, 2, 4, 6, 7], "0-2,4,6-7")]
+    ("told", "text"), [([], ""), ([3], "3"), ([0, 1, 2, 4, 6, 7], "0-2,4,6-7")]
 )
-def test_numbers_are_told_as_ranges(numbers: list[int], text: str) -> None:
-    assert ranges(numbers) == text
+def test_numbers_are_told_as_ranges(told: list[int], text: str) -> None:
+    assert ranges(told) == text
+    assert numbers(text) == told
 
 
 def test_rows_hold_the_verdict_of_the_last_query(command: Label) -> None:
@@ -166,37 +173,155 @@ def test_labels_that_are_there_are_kept_unless_told_to_replace_them(command: Lab
     assert pq.read_table(command.out / FILE).num_rows == 36
 
 
-def test_a_failure_halfway_leaves_the_old_labels_and_nothing_else(
-    command: Label, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    whole = label_module.label_episode
+def failing_at(episode: int) -> Any:
+    """`label_episode` that cannot read one episode."""
+    whole = labelling.label_episode
 
     def failing(*args: Any) -> Any:
-        if args[-1].index == 1:
-            raise DatasetError("episode 1 is damaged")
+        if args[-1].index == episode:
+            raise DatasetError(f"episode {episode} is damaged")
         return whole(*args)
 
-    monkeypatch.setattr(label_module, "label_episode", failing)
-    with pytest.raises(DatasetError, match="episode 1 is damaged"):
-        command.run()
-    assert names(command.out) == [LOG]
+    return failing
+
+
+def test_an_episode_that_cannot_be_read_costs_no_other(
+    command: Label, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    undisturbed = replace(command, out=tmp_path / "undisturbed")
+    undisturbed.run()
+    with monkeypatch.context() as patch:
+        patch.setattr(labelling, "label_episode", failing_at(1))
+        with pytest.raises(DatasetError, match=r"episode 1 could not be .* damaged; the others"):
+            command.run()
+        assert names(command.out / UNITS) == ["000000", "000002"]
+        assert not (command.out / FILE).exists()
+    command.run()
+    lines = (command.out / LOG).read_text().splitlines()
+    assert [json.loads(line)["episode"] for line in lines] == [0, 2, 1]
+    assert (command.out / FILE).read_bytes() == (undisturbed.out / FILE).read_bytes()
+
+
+def test_an_unreadable_episode_gets_rows_without_a_verdict_on_request(
+    command: Label, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(labelling, "label_episode", failing_at(1))
+    replace(command, skip_unreadable=True).run()
+    table = pq.read_table(command.out / FILE)
+    assert table["index"].to_pylist() == list(range(3 * LENGTH))
+    assert table["valid"].to_pylist() == [True] * LENGTH + [False] * LENGTH + [True] * LENGTH
+    assert np.isnan(table["progress_forward"].to_numpy()[LENGTH : 2 * LENGTH]).all()
+    assert table.schema.metadata[b"unreadable"] == b"1"
+
+
+def test_labels_that_are_replaced_stay_until_the_new_ones_are_whole(
+    command: Label, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command.out.mkdir()
     (command.out / FILE).write_text("mine")
+    monkeypatch.setattr(labelling, "label_episode", failing_at(1))
     with pytest.raises(DatasetError, match="episode 1 is damaged"):
         replace(command, overwrite=True).run()
-    assert names(command.out) == [LOG, FILE]
     assert (command.out / FILE).read_text() == "mine"
 
 
-def test_a_full_disk_is_said_in_one_sentence(
+def test_a_finished_run_is_not_done_again(
+    command: Label, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command.run()
+    before = (command.out / FILE).stat()
+    monkeypatch.setattr(labelling, "label_episode", None)
+    command.run()
+    assert (command.out / FILE).stat().st_mtime_ns == before.st_mtime_ns
+    assert "labels: " in capsys.readouterr().out
+
+
+def test_labels_of_another_model_are_not_mixed_in(command: Label, tmp_path: Path) -> None:
+    command.run()
+    before = (command.out / FILE).read_bytes()
+    other = checkpoint(tmp_path / "other", match_threshold=0.1)
+    with pytest.raises(OutputError, match=r"another model_fingerprint \w+ \(this run: \w+\)"):
+        replace(command, model=other).run()
+    with pytest.raises(OutputError, match=r"another gamma 0\.99 \(this run: 0\.9\)"):
+        replace(command, gamma=0.9).run()
+    assert (command.out / FILE).read_bytes() == before
+    replace(command, model=other, overwrite=True).run()
+    assert (command.out / FILE).read_bytes() != before
+
+
+def test_a_dataset_that_changes_under_way_is_noticed(
+    command: Label, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(command.dataset, copy)
+    whole = labelling.label_episode
+
+    def changing(*args: Any) -> Any:
+        (copy / "meta/tasks.parquet").write_bytes(
+            (copy / "meta/tasks.parquet").read_bytes().replace(b"red", b"bad")
+        )
+        return whole(*args)
+
+    monkeypatch.setattr(labelling, "label_episode", changing)
+    with pytest.raises(DatasetError, match="was changed while it was labelled"):
+        replace(command, dataset=str(copy)).run()
+    assert not (command.out / FILE).exists()
+
+
+def test_a_full_disk_is_said_in_one_sentence_and_nothing_is_lost(
     command: Label, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(handle: int) -> None:
-        raise OSError(28, "No space left on device")
+    sync, calls = os.fsync, iter(range(10**6))
 
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(RoboRewardError, match=r"cannot write .*\(No space left on device\)"):
+    def full(handle: int) -> None:
+        if next(calls) > 8:
+            raise OSError(28, "No space left on device")
+        sync(handle)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(RoboRewardError, match=r"cannot write .*\(No space left on device\)"):
+            command.run()
+    assert names(command.out / UNITS) in (["000000"], ["000000", "000001"])
+    assert names(command.out / ASIDE) == []
+    command.run()
+    assert pq.read_table(command.out / FILE).num_rows == 3 * LENGTH
+
+
+def test_too_little_room_is_refused_before_the_work(
+    command: Label, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: SimpleNamespace(free=1000))
+    with pytest.raises(OutputError, match="labels of 36 frames take up to 0 MB and 0 MB are free"):
         command.run()
-    assert names(command.out) == [LOG]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"workers": 0}, "--workers must be at least 1, got 0"),
+        ({"rank": 1}, "--rank 1 of --world None: give both"),
+        ({"rank": 2, "world": 2}, "--rank 2 of --world 2"),
+        ({"lease_timeout": 0.0}, "--lease-timeout must be seconds above 0"),
+        ({"rank": 0, "world": 2, "overwrite": True}, "--overwrite cannot be one of several"),
+    ],
+)
+def test_shares_that_cannot_be_are_refused(
+    command: Label, changes: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(RoboRewardError, match=re.escape(words)):
+        replace(command, **changes).run()
+
+
+def test_launchers_say_which_share_it_is(command: Label, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert command.place_in_world() == (0, 1)
+    monkeypatch.setenv("SLURM_PROCID", "3")
+    monkeypatch.setenv("SLURM_NTASKS", "8")
+    assert command.place_in_world() == (3, 8)
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert command.place_in_world() == (1, 2)
+    assert replace(command, rank=0, world=4).place_in_world() == (0, 4)
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 from test_data_label import COLUMNS, checkpoint
 
+from data.compaction import FILE
 from data.episodes import Episode, EpisodeDataset, Views
-from data.label import FILE, write_labels
+from data.label import write_labels
 from data.lerobot_dataset import LeRobotEpisodes, open_dataset
 from data.references import ReferenceFinder
 from robo_reward.checkpoint import load
@@ -31,7 +32,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def labelled(dataset: EpisodeDataset, model: Path, out: Path) -> pa.Table:
     """Label without a goal, and return the sidecar."""
     finder = ReferenceFinder(dataset, "none", size=16)
-    write_labels(dataset, load(model), finder, out / FILE)
+    write_labels(dataset, load(model), finder, out)
     return pq.read_table(out / FILE)
 
 

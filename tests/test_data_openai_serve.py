@@ -17,7 +17,8 @@ from conftest import LENGTH
 from openai_server import closed_port, config
 from tiny_vlm import make_servable
 
-from data.label import FILE, Label
+from data.compaction import FILE
+from data.label import Label
 from robo_reward.errors import ServerError
 from robo_reward.protocols import References
 from robo_reward.remote.model import open_remote

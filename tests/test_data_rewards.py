@@ -10,7 +10,8 @@ import pytest
 import tiny
 import torch
 
-from data.label import FILE, Label
+from data.compaction import FILE
+from data.label import Label
 from data.rewards import ends_done, row_rewards
 from robo_reward.checkpoint import ModelConfig, build, save
 from robo_reward.episodes import Episode

@@ -14,8 +14,9 @@ from test_data_evaluate import case, labels
 from tiny_vlm import make_tiny_vlm
 
 from data.adapt import Adapt
+from data.compaction import FILE
 from data.evaluate import Judged, seconds_error
-from data.label import FILE, Label
+from data.label import Label
 from data.train import Train
 from robo_reward.checkpoint import CONFIG, build, load
 from robo_reward.config import CompactConfig, HfConfig

@@ -13,7 +13,8 @@ import torch
 from tiny_vlm import make_tiny_vlm
 
 from data.adapt import Adapt
-from data.label import FILE, Label
+from data.compaction import FILE
+from data.label import Label
 from data.train import Train
 from robo_reward.calibration import Calibration
 from robo_reward.checkpoint import CONFIG, build, load

@@ -47,13 +47,16 @@ class RemoteModel(QueryModel):
             )
 
     def about(self) -> dict[str, str]:
-        """Return host, model, hash of the prompt file, and how many requests had which end."""
+        """Return host, model and hash of the prompt file."""
         return {
             "openai_host": self.reader.client.host,
             "openai_model": self.config.model,
             "openai_prompt_sha256": self.reader.prompt.sha256,
-            "openai_answers": json.dumps({kind: self.reader.counts[kind] for kind in COUNTED}),
         }
+
+    def counted(self) -> dict[str, dict[str, int]]:
+        """Return how many requests had which end."""
+        return {"openai_answers": {kind: self.reader.counts[kind] for kind in COUNTED}}
 
     def remarks(self) -> list[str]:
         """Return how many requests had which end, with an example of those without a number."""

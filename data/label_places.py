@@ -1,0 +1,62 @@
+"""The directory that labels are written to: tried out before the work, and cleared on request."""
+
+import shutil
+from pathlib import Path
+
+from robo_reward.errors import InputError, OutputError
+
+from .places import try_out, written
+
+ROW_BYTES = 160
+"""Disk that a row takes at most while it is labelled: in its unit and in the sidecar."""
+
+
+def check_place(out: Path, *, overwrite: bool, world: int = 1) -> None:
+    """Check that labels may be written to a directory.
+
+    Raises:
+        OutputError: If it holds labels that were not begun by this program, and none may be
+            replaced; or it cannot be written.
+        InputError: If one of several processes is to replace labels.
+    """
+    from .compaction import FILE
+    from .label_plan import PLAN
+
+    if overwrite and world > 1:
+        raise InputError(
+            "--overwrite cannot be one of several processes' own decision; remove the directory "
+            "first, then start them without it"
+        )
+    if (out / FILE).exists() and not (out / PLAN).exists() and not overwrite:
+        raise OutputError(f"{out / FILE} exists: --overwrite replaces it, or choose another --out")
+    try_out(out)
+
+
+def check_room(out: Path, frames: int) -> None:
+    """Check that the disk has room for the labels of so many frames.
+
+    Raises:
+        OutputError: If it does not.
+    """
+    place = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
+    free, needed = shutil.disk_usage(place).free, ROW_BYTES * frames
+    if free < needed:
+        raise OutputError(
+            f"{out}: labels of {frames} frames take up to {needed / 1e6:.0f} MB and "
+            f"{free / 1e6:.0f} MB are free; free some space or choose another place"
+        )
+
+
+def begin_anew(out: Path) -> None:
+    """Forget what was begun in a directory; a finished sidecar stays until the next is whole.
+
+    Raises:
+        OutputError: If it cannot be removed.
+    """
+    from .compaction import MANIFEST, clear
+    from .label_plan import PLAN
+
+    with written(out):
+        (out / MANIFEST).unlink(missing_ok=True)
+        (out / PLAN).unlink(missing_ok=True)
+    clear(out)
