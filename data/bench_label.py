@@ -218,7 +218,7 @@ class ThreePasses:
         return np.column_stack(columns)
 
     def _one_anchor(self, anchor: int) -> Floats:
-        from robo_reward.model import QUERIES_A_PASS
+        from robo_reward.together import QUERIES_A_PASS
 
         queries = range(len(self.images) - 2)
         passes = [self._read(list(some))[:, anchor] for some in batched(queries, QUERIES_A_PASS)]

@@ -11,6 +11,7 @@ from robo_reward.console import progress_bar
 from robo_reward.errors import InputError
 from robo_reward.shaping import check_discount
 
+from .label_job import TOGETHER
 from .label_places import begin_anew, check_place, check_room
 from .leases import TIMEOUT_S
 from .references import AUTO
@@ -56,6 +57,8 @@ class Label:
     workers: int = 1
     """Processes on this machine, each with the model; those of a machine with GPUs take them in
     turn."""
+    together: int = TOGETHER
+    """Neighbouring episodes that share passes of the model at most: more on a GPU."""
     rank: int | None = None
     """Number of this process of --world that share --out, on any machines; as torchrun or Slurm
     say if not given."""
@@ -110,8 +113,9 @@ class Label:
         Raises:
             InputError: If that is not said in full, or cannot be.
         """
-        if self.workers < 1:
-            raise InputError(f"--workers must be at least 1, got {self.workers}")
+        for name, value in (("--workers", self.workers), ("--together", self.together)):
+            if value < 1:
+                raise InputError(f"{name} must be at least 1, got {value}")
         rank, world = self.rank, self.world
         if rank is None and world is None:
             for of_rank, of_world in LAUNCHERS:
@@ -218,8 +222,9 @@ def make_worker(
     on_unit: Callable[[int], None] = lambda frames: None,
 ) -> "Worker":
     """Return a worker that labels into a directory; as a command says, or by the defaults."""
+    from .label_job import Job
     from .label_store import DirectoryStore
-    from .labelling import Job, Worker
+    from .labelling import Worker
     from .leases import Leases
 
     store = DirectoryStore(out)
@@ -228,6 +233,7 @@ def make_worker(
         model=model,
         finder=finder,
         gamma=command.gamma if command else GAMMA,
+        together=command.together if command else TOGETHER,
         skip_unreadable=bool(command and command.skip_unreadable),
     )
     leases = Leases(store, timeout_s=command.lease_timeout if command else TIMEOUT_S)

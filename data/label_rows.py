@@ -1,13 +1,14 @@
 """From the verdicts on an episode to the rows of the sidecar."""
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from robo_reward.model import Labels, QueryModel
+    from robo_reward.model import Asked, Labels, QueryModel
 
-    from .episodes import Episode, EpisodeDataset
+    from .episodes import Episode, Views
     from .references import ReferenceFinder
 
 _FROM_LABELS = {
@@ -24,24 +25,23 @@ _ONLY_VALID = {"progress_sparse", "progress_lower", "time_to_go"}
 """Columns that say nothing where the behaviour does not match the instruction."""
 
 
-def label_episode(
-    dataset: "EpisodeDataset", model: "QueryModel", finder: "ReferenceFinder", episode: "Episode"
-) -> "Labels":
-    """Return the labels of an episode.
+def asked(
+    episode: "Episode", model: "QueryModel", finder: "ReferenceFinder", frames: "Iterable[Views]"
+) -> "Asked":
+    """Return what is asked of a model about an episode, given the frames that are queried.
 
-    Only the frames that are queried are resized and kept; the others are decoded and dropped.
+    Raises:
+        DatasetError: If its references cannot be read.
     """
     import numpy as np
 
-    every = model.stride(episode.fps)
-    stream = dataset.frames(
-        episode.index, views=episode.views, size=model.settings.image_size, stride=every
-    )
-    return model.label_queries(
-        (views for _, views in stream),
+    from robo_reward.model import Asked
+
+    return Asked(
+        frames,
         episode.instructions[0],
         finder.find(episode.index).references,
-        query=np.arange(episode.length) // every,
+        np.arange(episode.length) // model.stride(episode.fps),
     )
 
 

@@ -4,26 +4,25 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from robo_reward.console import RunLog
 from robo_reward.errors import DatasetError
 
-from .compaction import UnitGoneError, compact, is_finished
-from .label_plan import FAILED, UNITS, Plan, pack, unit_name
-from .label_rows import episode_rows, label_episode, unread_rows
+from .compaction import UnitGoneError, compact, is_finished, ranges
+from .label_job import Group, Job, check_unchanged
+from .label_plan import FAILED, UNITS, pack, unit_name
+from .label_rows import asked, episode_rows, unread_rows
 from .label_store import Store
 from .leases import Leases
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    from robo_reward.model import Asked, Labels
 
-    from robo_reward.model import QueryModel
+    from .episodes import Episode
 
-    from .episodes import EpisodeDataset
-    from .references import ReferenceFinder
+type Counts = dict[str, dict[str, int]]
 
 LOG = "progress.jsonl"
 MOST_DEATHS = 3
@@ -31,42 +30,6 @@ MOST_DEATHS = 3
 POLL_S = 0.5
 """Seconds between two looks at what other workers have finished."""
 COMPACTION = "compaction"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """What all workers of a run do alike."""
-
-    dataset: "EpisodeDataset"
-    model: "QueryModel"
-    finder: "ReferenceFinder"
-    gamma: float
-    """Discount per row of the column ``reward``."""
-    skip_unreadable: bool = False
-    """Publish an episode that cannot be read as rows without a valid verdict."""
-
-    def plan(self) -> Plan:
-        """Return what is made here, down to who makes it."""
-        dataset, model = self.dataset, self.model
-        about = {
-            "model_fingerprint": model.fingerprint,
-            "reward_model_path": f"robo-reward:{model.fingerprint}",
-            "dataset_fingerprint": dataset.fingerprint,
-            "views": ", ".join(dataset.views),
-            "references": self.finder.choice,
-            "references_sha256": self.finder.digest,
-            "causal": "no" if self.finder.looks_ahead else "yes",
-            "reward": "gamma * potential after the row - potential; add what the task pays",
-            "gamma": repr(self.gamma),
-            "further": ", ".join(model.further),
-            "decoder": "pyav",
-            "code_version": version("robo-reward"),
-            **model.about(),
-        }
-        return Plan(
-            about=about,
-            lengths=tuple(dataset.episode(index).length for index in range(len(dataset))),
-        )
 
 
 @dataclass
@@ -107,75 +70,99 @@ class Worker:
         """
         self.plan = self.job.plan()
         self.plan.adopt(self.store)
-        count = len(self.plan.lengths)
-        first = rank * count // world
-        left = [*range(first, count), *range(first)]
+        groups = self.job.groups(self.plan)
+        first = rank * len(groups) // world
+        left = groups[first:] + groups[:first]
         with closing(RunLog(self.root / LOG)) as self.log, self.leases:
             while left and not is_finished(self.root, self.plan):
-                late: list[int] = []
-                for episode in self._claimed(left, late):
-                    self._label(episode)
-                    self.leases.release(unit_name(episode))
+                late: list[Group] = []
+                for group in self._claimed(left, late):
+                    self._label(group)
+                    self.leases.release(unit_name(group[0]))
                 left = late
                 if left:
                     self._rest()
             self._compact()
 
-    def _claimed(self, episodes: list[int], late: list[int]) -> Iterator[int]:
+    def _claimed(self, groups: list[Group], late: list[Group]) -> Iterator[Group]:
         """Yield those that are claimed now; put those that others are at into ``late``."""
         settled = {*self.store.names(UNITS), *self.store.names(FAILED)}
-        for episode in episodes:
-            unit = unit_name(episode)
-            if unit in settled:
+        for group in groups:
+            if settled.issuperset(map(unit_name, group)):
                 continue
-            lease = self.leases.claim(unit)
+            lease = self.leases.claim(unit_name(group[0]))
             if lease is None:
-                late.append(episode)
-            elif self._settled(unit):
-                self.leases.release(unit)
+                late.append(group)
+            elif not (unsettled := [n for n in group if not self._settled(unit_name(n))]):
+                self.leases.release(unit_name(group[0]))
             elif lease.deaths >= MOST_DEATHS:
-                self._give_up(episode, f"{lease.deaths} workers died while they were at it")
-                self.leases.release(unit)
+                for index in unsettled:
+                    self._give_up(index, f"{lease.deaths} workers died over {ranges(unsettled)}")
+                self.leases.release(unit_name(group[0]))
             else:
                 if lease.deaths:
-                    self.log.write(episode=episode, taken_over=lease.deaths)
-                yield episode
+                    self.log.write(episode=group[0], taken_over=lease.deaths)
+                yield group
 
     def _settled(self, unit: str) -> bool:
         if self.store.read(f"{UNITS}/{unit}") is not None:
             return True
         return is_finished(self.root, self.plan) or self.store.read(f"{FAILED}/{unit}") is not None
 
-    def _label(self, index: int) -> None:
-        """Label an episode and publish its unit."""
+    def _label(self, group: Group) -> None:
+        """Label the episodes of a group together, and publish the units that are not there."""
         job, counted, start = self.job, self.job.model.counted(), time.monotonic()
-        episode = job.dataset.episode(index)
-        further: dict[str, Any] = {"references": job.finder.source(index)}
-        try:
-            labels = label_episode(job.dataset, job.model, job.finder, episode)
-            rows = episode_rows(episode, labels, job.model.further, job.gamma)
-        except DatasetError as error:
-            if not job.skip_unreadable:
-                self._give_up(index, str(error))
-                return
-            rows = unread_rows(episode, job.model.further)
-            further["unreadable"] = str(error)
-        further["counted"] = {
-            name: {end: count - counted[name][end] for end, count in counts.items()}
-            for name, counts in job.model.counted().items()
-        }
+        questions: dict[int, Asked] = {}
+        labels: dict[int, Labels | DatasetError] = {}
+        episodes = {index: job.dataset.episode(index) for index in group}
+        for index, episode in episodes.items():
+            try:
+                questions[index] = self._asked(episode, alone=len(group) == 1)
+            except DatasetError as error:
+                labels[index] = error
+        told = job.model.label_together(list(questions.values()))
+        labels |= zip(questions, told, strict=True)
         self.spent.model += time.monotonic() - start
-        self._publish(index, rows, further)
+        for index, episode in episodes.items():
+            further: dict[str, Any] = {"references": job.finder.source(index), "counted": {}}
+            if index == group[-1]:  # what was counted is that of the group
+                further["counted"] = _since(counted, job.model.counted())
+            self._publish(episode, labels[index], further)
 
-    def _publish(self, index: int, rows: "pa.Table", further: dict[str, Any]) -> None:
-        start = time.monotonic()
+    def _asked(self, episode: "Episode", *, alone: bool) -> "Asked":
+        """Return what is asked about an episode; its frames wait in memory unless it is alone."""
+        job = self.job
+        stream = (
+            views
+            for _, views in job.dataset.frames(
+                episode.index,
+                views=episode.views,
+                size=job.model.settings.image_size,
+                stride=job.model.stride(episode.fps),
+            )
+        )
+        return asked(episode, job.model, job.finder, stream if alone else list(stream))
+
+    def _publish(
+        self, episode: "Episode", labels: "Labels | DatasetError", further: dict[str, Any]
+    ) -> None:
+        """Publish the unit of an episode, unless it is there; or say why it cannot be."""
+        job, start = self.job, time.monotonic()
+        if isinstance(labels, DatasetError):
+            if not job.skip_unreadable:
+                self._give_up(episode.index, str(labels))
+                return
+            further["unreadable"] = str(labels)
+            rows = unread_rows(episode, job.model.further)
+        else:
+            rows = episode_rows(episode, labels, job.model.further, job.gamma)
         unit = pack(rows, plan=self.plan, further=further)
-        mine = self.store.create(f"{UNITS}/{unit_name(index)}", unit)
+        mine = self.store.create(f"{UNITS}/{unit_name(episode.index)}", unit)
         self.spent.write += time.monotonic() - start
         if mine:
             valid, phi = rows["valid"].to_numpy(), rows["progress_sparse"].to_numpy()
             self.log.write(
-                episode=index,
+                episode=episode.index,
                 frames=rows.num_rows,
                 references=further["references"],
                 valid_share=float(valid.mean()),
@@ -210,6 +197,13 @@ class Worker:
             self.leases.release(COMPACTION)
 
 
+def _since(before: Counts, now: Counts) -> Counts:
+    return {
+        name: {end: count - before[name][end] for end, count in counts.items()}
+        for name, counts in now.items()
+    }
+
+
 def check_failures(store: Store) -> None:
     """Check that no unit failed.
 
@@ -225,21 +219,6 @@ def check_failures(store: Store) -> None:
         f"episode {int(failed[0])}{others} could not be labelled: {reason}; the others are kept: "
         "mend it and repeat the command, or pass --skip-unreadable for rows without a verdict"
     )
-
-
-def check_unchanged(dataset: "EpisodeDataset") -> None:
-    """Check that a dataset is still what it was when it was opened.
-
-    Raises:
-        DatasetError: If it was changed meanwhile.
-    """
-    from .lerobot_dataset import LeRobotEpisodes
-
-    if isinstance(dataset, LeRobotEpisodes) and not dataset.is_unchanged():
-        raise DatasetError(
-            f"{dataset.root} was changed while it was labelled, so that labels and episodes may "
-            "not belong together; repeat the command with --overwrite once it stays as it is"
-        )
 
 
 def retry_failures(store: Store) -> None:

@@ -3,25 +3,23 @@
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
-from itertools import batched, chain
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .calibration import FEATURES
-from .errors import InputError
+from .errors import DatasetError, InputError
 from .history import kept
 from .network import ProgressNetwork
 from .protocols import References, Verdict, Views
-from .queries import Query, QueryReader, Seen
+from .queries import QueryReader, Seen
 from .reader import Reader
+from .together import Judge, Judged, Session, judge_together
 from .tracker import Tracker, TrackerSettings
 
 type Ints = NDArray[np.int64]
 
-QUERIES_A_PASS = 64
-"""Queries of an episode that one forward pass judges."""
 EARLY_S = 1e-3
 """A query may come this many seconds before its period is over: clocks are not exact."""
 
@@ -60,32 +58,6 @@ class ModelSettings:
             )
 
 
-@dataclass(kw_only=True)
-class Session:
-    """What one episode remembers."""
-
-    instruction: str
-    start: Seen
-    goal: Seen
-    tracker: Tracker
-    past: tuple[Seen, ...] = ()
-    """Frames of the last queries, latest last."""
-    asked: float = -math.inf
-    """Time of the last query, in seconds."""
-    verdict: Verdict | None = None
-
-    def query(self, frame: Seen) -> Query:
-        """Return the question about ``frame``."""
-        return Query(
-            instruction=self.instruction,
-            start=self.start,
-            goal=self.goal,
-            past=self.past,
-            frame=frame,
-            belief=self.tracker.belief,
-        )
-
-
 @dataclass(frozen=True, kw_only=True)
 class Labels:
     """Verdicts on the T frames of an episode; rows between queries hold the last verdict.
@@ -107,6 +79,18 @@ class Labels:
     view_disagreement: NDArray[np.float32]
     features: NDArray[np.float64]
     """(T, 5 or 6) what confidence is made of."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """An episode to label, of which only the frames that are queried were decoded."""
+
+    queried: Iterable[Views]
+    """The views of every query in order: frames 0, `QueryModel.stride`, 2 · stride, …"""
+    instruction: str
+    references: References
+    query: Ints
+    """(T,) for each frame the number of the query whose verdict it holds."""
 
 
 class QueryModel:
@@ -199,8 +183,8 @@ class QueryModel:
                     yield views
                 count += 1
 
-        verdicts, features = self._judge(queried(), self.begin(instruction, references))
-        return _held(verdicts, features, np.arange(count) // every)
+        judged = self._judge([self.begin(instruction, references)], [queried()])[0]
+        return _held(judged, np.arange(count) // every)
 
     def label_queries(
         self, queried: Iterable[Views], instruction: str, references: References, *, query: Ints
@@ -216,34 +200,36 @@ class QueryModel:
         Raises:
             InputError: If there is no frame, one is malformed, or ``query`` asks for another.
         """
-        verdicts, features = self._judge(queried, self.begin(instruction, references))
-        if len(query) == 0 or query.min() < 0 or query.max() >= len(verdicts):
-            raise InputError(f"query must number the {len(verdicts)} queries that were given")
-        return _held(verdicts, features, query)
+        return _held(self._judge([self.begin(instruction, references)], [queried])[0], query)
+
+    def label_together(self, episodes: "Sequence[Asked]") -> "list[Labels | DatasetError]":
+        """Return the labels of several episodes, whose queries share passes.
+
+        They differ from those of each alone as `robo_reward.together.judge_together` says. An
+        episode whose frames cannot be read gets its error instead.
+
+        Raises:
+            InputError: If one has no frame, an image is malformed, or ``query`` asks for another.
+        """
+        sessions = [self.begin(one.instruction, one.references) for one in episodes]
+        told = self._judge(sessions, [one.queried for one in episodes])
+        pairs = zip(episodes, told, strict=True)
+        return [judged.error or _held(judged, one.query) for one, judged in pairs]
 
     def stride(self, fps: float) -> int:
         """Return the query period in frames, at least 1."""
         return query_stride(self.settings.query_period_s, fps)
 
     def _judge(
-        self, queried: Iterable[Views], session: Session
-    ) -> tuple[list[Verdict], list[list[float]]]:
-        """Return the verdict and the features of confidence of every query."""
-        verdicts: list[Verdict] = []
-        features: list[list[float]] = []
-        together = 1 if self.settings.belief else QUERIES_A_PASS
-        seen = chain.from_iterable(map(self.reader.see, batched(queried, QUERIES_A_PASS)))
-        for chunk in batched(seen, together):
-            queries = []
-            for frame in chunk:
-                queries.append(session.query(frame))
-                session.past = self._kept(session.past, frame)
-            for reading in self.reader.read(queries):
-                verdicts.append(session.tracker.update(reading))
-                features.append(session.tracker.features)
-        if not verdicts:
-            raise InputError("there is no frame to label; check the recording")
-        return verdicts, features
+        self, sessions: Sequence[Session], queried: Sequence[Iterable[Views]]
+    ) -> list[Judged]:
+        judge = Judge(
+            see=self.reader.see,
+            read=self.reader.read,
+            kept=self._kept,
+            in_order=self.settings.belief,
+        )
+        return judge_together(judge, sessions, queried)
 
     def _kept(self, past: tuple[Seen, ...], frame: Seen) -> tuple[Seen, ...]:
         return kept(past, frame, self.settings.history)
@@ -283,10 +269,21 @@ class Model(QueryModel):
         return tuple(name for name, there in filled.items() if there)
 
 
-def _held(verdicts: list[Verdict], features: list[list[float]], query: NDArray[np.int64]) -> Labels:
-    """Return the labels of frames whose verdict is that of query number ``query`` (T,)."""
+def _held(judged: Judged, query: NDArray[np.int64]) -> Labels:
+    """Return the labels of frames whose verdict is that of query number ``query`` (T,).
+
+    Raises:
+        DatasetError: If the frames could not be read on.
+        InputError: If there is no verdict, or not that of every query.
+    """
+    if judged.error is not None:
+        raise judged.error
+    if not judged.verdicts:
+        raise InputError("there is no frame to label; check the recording")
+    if len(query) == 0 or query.min() < 0 or query.max() >= len(judged.verdicts):
+        raise InputError(f"query must number the {len(judged.verdicts)} queries that were given")
     columns: dict[str, Any] = {}
     for column in fields(Verdict):
-        values = np.array([getattr(verdict, column.name) for verdict in verdicts])[query]
+        values = np.array([getattr(verdict, column.name) for verdict in judged.verdicts])[query]
         columns[column.name] = values if values.dtype == bool else values.astype(np.float32)
-    return Labels(**columns, features=np.array(features)[query])
+    return Labels(**columns, features=np.array(judged.features)[query])

@@ -174,13 +174,13 @@ def test_labels_that_are_there_are_kept_unless_told_to_replace_them(command: Lab
 
 
 def failing_at(episode: int) -> Any:
-    """`label_episode` that cannot read one episode."""
-    whole = labelling.label_episode
+    """`asked` that cannot read one episode."""
+    whole = labelling.asked
 
-    def failing(*args: Any) -> Any:
-        if args[-1].index == episode:
+    def failing(about: Any, *rest: Any) -> Any:
+        if about.index == episode:
             raise DatasetError(f"episode {episode} is damaged")
-        return whole(*args)
+        return whole(about, *rest)
 
     return failing
 
@@ -191,7 +191,7 @@ def test_an_episode_that_cannot_be_read_costs_no_other(
     undisturbed = replace(command, out=tmp_path / "undisturbed")
     undisturbed.run()
     with monkeypatch.context() as patch:
-        patch.setattr(labelling, "label_episode", failing_at(1))
+        patch.setattr(labelling, "asked", failing_at(1))
         with pytest.raises(DatasetError, match=r"episode 1 could not be .* damaged; the others"):
             command.run()
         assert names(command.out / UNITS) == ["000000", "000002"]
@@ -205,7 +205,7 @@ def test_an_episode_that_cannot_be_read_costs_no_other(
 def test_an_unreadable_episode_gets_rows_without_a_verdict_on_request(
     command: Label, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(labelling, "label_episode", failing_at(1))
+    monkeypatch.setattr(labelling, "asked", failing_at(1))
     replace(command, skip_unreadable=True).run()
     table = pq.read_table(command.out / FILE)
     assert table["index"].to_pylist() == list(range(3 * LENGTH))
@@ -219,7 +219,7 @@ def test_labels_that_are_replaced_stay_until_the_new_ones_are_whole(
 ) -> None:
     command.out.mkdir()
     (command.out / FILE).write_text("mine")
-    monkeypatch.setattr(labelling, "label_episode", failing_at(1))
+    monkeypatch.setattr(labelling, "asked", failing_at(1))
     with pytest.raises(DatasetError, match="episode 1 is damaged"):
         replace(command, overwrite=True).run()
     assert (command.out / FILE).read_text() == "mine"
@@ -230,7 +230,7 @@ def test_a_finished_run_is_not_done_again(
 ) -> None:
     command.run()
     before = (command.out / FILE).stat()
-    monkeypatch.setattr(labelling, "label_episode", None)
+    monkeypatch.setattr(labelling, "asked", None)
     command.run()
     assert (command.out / FILE).stat().st_mtime_ns == before.st_mtime_ns
     assert "labels: " in capsys.readouterr().out
@@ -249,12 +249,23 @@ def test_labels_of_another_model_are_not_mixed_in(command: Label, tmp_path: Path
     assert (command.out / FILE).read_bytes() != before
 
 
+def test_episodes_judged_together_are_what_they_are_alone(command: Label, tmp_path: Path) -> None:
+    alone = replace(command, out=tmp_path / "alone", together=1)
+    for one in (command, alone):
+        one.run()
+    mine, theirs = (pq.read_table(one.out / FILE) for one in (command, alone))
+    for name in COLUMNS:
+        np.testing.assert_allclose(mine[name].to_numpy(), theirs[name].to_numpy(), atol=1e-5)
+    with pytest.raises(OutputError, match=r"another together 4 \(this run: 1\)"):
+        replace(alone, out=command.out).run()
+
+
 def test_a_dataset_that_changes_under_way_is_noticed(
     command: Label, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(command.dataset, copy)
-    whole = labelling.label_episode
+    whole = labelling.asked
 
     def changing(*args: Any) -> Any:
         (copy / "meta/tasks.parquet").write_bytes(
@@ -262,7 +273,7 @@ def test_a_dataset_that_changes_under_way_is_noticed(
         )
         return whole(*args)
 
-    monkeypatch.setattr(labelling, "label_episode", changing)
+    monkeypatch.setattr(labelling, "asked", changing)
     with pytest.raises(DatasetError, match="was changed while it was labelled"):
         replace(command, dataset=str(copy)).run()
     assert not (command.out / FILE).exists()
@@ -274,7 +285,7 @@ def test_a_full_disk_is_said_in_one_sentence_and_nothing_is_lost(
     sync, calls = os.fsync, iter(range(10**6))
 
     def full(handle: int) -> None:
-        if next(calls) > 8:
+        if next(calls) > 6:
             raise OSError(28, "No space left on device")
         sync(handle)
 
@@ -300,6 +311,7 @@ def test_too_little_room_is_refused_before_the_work(
     ("changes", "words"),
     [
         ({"workers": 0}, "--workers must be at least 1, got 0"),
+        ({"together": 0}, "--together must be at least 1, got 0"),
         ({"rank": 1}, "--rank 1 of --world None: give both"),
         ({"rank": 2, "world": 2}, "--rank 2 of --world 2"),
         ({"lease_timeout": 0.0}, "--lease-timeout must be seconds above 0"),

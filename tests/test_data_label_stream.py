@@ -19,7 +19,7 @@ from data.label import write_labels
 from data.lerobot_dataset import LeRobotEpisodes, open_dataset
 from data.references import ReferenceFinder
 from robo_reward.checkpoint import load
-from robo_reward.model import QUERIES_A_PASS
+from robo_reward.together import QUERIES_A_PASS
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

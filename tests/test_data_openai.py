@@ -126,7 +126,7 @@ def test_labels_of_a_frame_do_not_depend_on_when_others_are_asked(command: Label
 def test_an_absent_server_ends_the_program_with_one_sentence_before_any_decoding(
     command: Label, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(labelling, "label_episode", None)
+    monkeypatch.setattr(labelling, "asked", None)
     url = f"http://127.0.0.1:{closed_port()}/v1"
     flags = ["--dataset", command.dataset, "--out", str(command.out), "--openai.url", url]
     asked = ["--openai.model", "tiny", "--openai.prompt", str(command.openai.prompt)]

@@ -38,7 +38,7 @@ def command(tiny_dataset: Path, model: Path, tmp_path: Path) -> Label:
 def begun(command: Label, monkeypatch: pytest.MonkeyPatch) -> Label:
     """Labels of which episode 1 failed."""
     with monkeypatch.context() as patch:
-        patch.setattr(labelling, "label_episode", failing_at(1))
+        patch.setattr(labelling, "asked", failing_at(1))
         with pytest.raises(DatasetError):
             command.run()
     return command
