@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 from robo_reward.config import OpenAIConfig
 from robo_reward.console import progress_bar
@@ -57,6 +57,11 @@ class Label:
     workers: int = 1
     """Processes on this machine, each with the model; those of a machine with GPUs take them in
     turn."""
+    launcher: Literal["processes", "ray"] = "processes"
+    """What the workers are: processes here, or Ray actors on any machines that see --dataset and
+    --out (extra: ray)."""
+    ray_address: str = ""
+    """host:port of a Ray cluster that this machine has joined; empty: one is started here."""
     together: int = TOGETHER
     """Neighbouring episodes that share passes of the model at most: more on a GPU."""
     rank: int | None = None
@@ -116,6 +121,8 @@ class Label:
         for name, value in (("--workers", self.workers), ("--together", self.together)):
             if value < 1:
                 raise InputError(f"{name} must be at least 1, got {value}")
+        if self.ray_address and self.launcher != "ray":
+            raise InputError("--ray-address is for --launcher ray; give both or neither")
         rank, world = self.rank, self.world
         if rank is None and world is None:
             for of_rank, of_world in LAUNCHERS:
@@ -149,10 +156,8 @@ class Label:
         retry_failures(store)
         there = len(store.names(UNITS))
         bar(there)
-        if self.workers == 1:
+        if self.workers == 1 and self.launcher == "processes":
             return label_share(replace(self, rank=rank, world=world), 0, lambda _: bar(1))
-        from .label_workers import run_workers
-
         seen = there
 
         def look() -> None:
@@ -161,13 +166,19 @@ class Label:
             bar(now - seen)
             seen = now
 
-        return run_workers(
-            label_share,
-            replace(self, rank=rank, world=world),
-            count=self.workers,
-            done=lambda: len(store.names(UNITS)),
-            on_look=look,
-        )
+        told = replace(self, rank=rank, world=world)
+        how: dict[str, Any] = {
+            "count": self.workers,
+            "done": lambda: len(store.names(UNITS)),
+            "on_look": look,
+        }
+        if self.launcher == "ray":
+            from .label_ray import run_in_ray
+
+            return run_in_ray(label_share, told, address=self.ray_address, **how)
+        from .label_workers import run_workers
+
+        return run_workers(label_share, told, **how)
 
 
 def label_share(

@@ -73,7 +73,7 @@ def run_workers(
                     now = done()
                     deaths, before = (0, now) if now != before else (deaths + 1, before)
                     if deaths >= MOST_STARTS * count:
-                        raise OutputError(_hopeless(deaths, worker.process.exitcode))
+                        raise OutputError(hopeless(deaths, _how(worker.process.exitcode)))
                     crew.append(_start(task, told, worker.number))
     finally:
         _stop(crew)
@@ -82,12 +82,16 @@ def run_workers(
     return remarks
 
 
-def _hopeless(deaths: int, code: int | None) -> str:
-    how = f"signal {-code}" if code is not None and code < 0 else f"exit status {code}"
+def hopeless(deaths: int, how: str) -> str:
+    """Return what to tell where workers die and nothing gets done."""
     return (
         f"{deaths} workers died one after the other ({how}) and nothing was labelled meanwhile; "
         "give fewer --workers if memory is short ('dmesg' tells), then repeat the command"
     )
+
+
+def _how(code: int | None) -> str:
+    return f"signal {-code}" if code is not None and code < 0 else f"exit status {code}"
 
 
 def _start(task: Task, told: Any, number: int) -> _Running:

@@ -1,0 +1,110 @@
+"""Ray actors as workers: the same bytes as by processes, also when an actor is killed."""
+
+import os
+import secrets
+import shutil
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import write_dataset
+from test_data_label import checkpoint
+
+from data.compaction import FILE
+from data.label import Label, label_share
+from data.label_plan import UNITS
+from data.label_ray import RayCrew
+from data.label_store import DirectoryStore
+from robo_reward.errors import DatasetError, InputError, OutputError
+from robo_reward.ray_cluster import RayCluster
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[RayCluster]:
+    """Two CPUs, for this machine alone; gone with its files after these tests."""
+    place = tempfile.mkdtemp(prefix="ray-")  # short: it holds sockets
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("RAY_ADDRESS", raising=False)
+        patch.setenv("RAY_TMPDIR", place)
+        patch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))  # else it keeps one at home
+        patch.setenv("RAY_memory_monitor_refresh_ms", "0")  # it kills actors on a full machine
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), *os.sys.path]))  # type: ignore[attr-defined]
+        patch.setenv("OMP_NUM_THREADS", "1")
+        try:
+            with RayCluster(workers=2) as made:
+                yield made
+        finally:
+            shutil.rmtree(place, ignore_errors=True)
+
+
+def die(told: Any, number: int) -> list[str]:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return []
+
+
+def refuse(told: Any, number: int) -> list[str]:
+    raise DatasetError("it is damaged")
+
+
+def nothing() -> None:
+    """Look at nothing."""
+
+
+def test_a_killed_actor_costs_nothing(cluster: RayCluster, tmp_path: Path) -> None:
+    dataset = write_dataset(tmp_path / "data", "images", episodes=60)
+    calm = Label(dataset=str(dataset), model=checkpoint(tmp_path / "model"), out=tmp_path / "calm")
+    calm.run()
+    hit = replace(calm, out=tmp_path / "hit", workers=2, launcher="ray")
+    crew, store, killed = RayCrew(label_share, hit), DirectoryStore(hit.out), []
+
+    def kill() -> None:
+        """Kill an actor once it has published something."""
+        import ray
+
+        deadline = time.monotonic() + 100
+        while not store.names(UNITS) and time.monotonic() < deadline:
+            time.sleep(0.005)
+        ray.kill(crew.actors[0], no_restart=True)
+        killed.append(len(store.names(UNITS)))
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    crew.run(2, done=lambda: len(store.names(UNITS)), on_look=nothing)
+    thread.join(110)
+    assert killed
+    assert (hit.out / FILE).read_bytes() == (calm.out / FILE).read_bytes()
+
+
+def test_the_command_labels_in_the_cluster_that_is_there(
+    cluster: RayCluster, tiny_dataset: Path, tmp_path: Path
+) -> None:
+    model = checkpoint(tmp_path / "model")
+    one = Label(dataset=str(tiny_dataset), model=model, out=tmp_path / "one")
+    one.run()
+    two = replace(one, out=tmp_path / "two", launcher="ray", workers=2)
+    two.run()
+    assert (one.out / FILE).read_bytes() == (two.out / FILE).read_bytes()
+
+
+def test_actors_that_die_for_ever_are_given_up(cluster: RayCluster) -> None:
+    with pytest.raises(OutputError, match="5 workers died one after the other"):
+        RayCrew(die, None).run(1, done=lambda: 0, on_look=nothing)
+
+
+def test_an_error_of_one_is_raised(cluster: RayCluster) -> None:
+    with pytest.raises(DatasetError, match="it is damaged"):
+        RayCrew(refuse, None).run(1, done=lambda: 0, on_look=nothing)
+
+
+def test_an_address_without_ray_is_refused(tiny_dataset: Path, tmp_path: Path) -> None:
+    command = Label(dataset=str(tiny_dataset), out=tmp_path / "out", ray_address="127.0.0.1:1")
+    with pytest.raises(InputError, match="--ray-address is for --launcher ray"):
+        command.run()
