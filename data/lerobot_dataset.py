@@ -96,6 +96,11 @@ class LeRobotEpisodes:
         return facts.episode(self._row(index), self._columns(index), self._source)
 
     @property
+    def cameras(self) -> tuple[str, ...]:
+        """Names of the features in use: with them another process opens the same dataset."""
+        return tuple(self._keys[view] for view in self.views)
+
+    @property
     def facts(self) -> Metadata:
         """What the ``meta`` folder says: robot, features with their names, statistics."""
         return self._meta

@@ -14,8 +14,13 @@ import pyarrow.parquet as pq
 from robo_reward.errors import DatasetError
 from robo_reward.lerobot_rows import OWN_FILE, own_facts, read_json
 
+from .media import inside
 from .recordings import is_recording_directory
 
+HUB_ID = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
+"""What names of datasets on the hub look like; no part of one may be or hold two dots in a row."""
+FIELD = re.compile(r"\{(chunk_index|file_index)(:0?\d{1,2}d?)?\}|\{video_key\}")
+"""What may stand in braces in the names of a dataset's files."""
 CONVERTER = "python -m lerobot.scripts.convert_dataset_v21_to_v30"
 
 
@@ -35,15 +40,27 @@ class Metadata:
     """``meta/robo_reward.json``; empty where a dataset was made by others."""
 
     def files(self, camera: str | None) -> list[Path]:
-        """Return the files, relative to the root, of a video feature or (None) of the data."""
+        """Return the files, relative to the root, of a video feature or (None) of the data.
+
+        Raises:
+            DatasetError: If one of them would lie outside the dataset.
+        """
         kind, prefix = ("data", "data") if camera is None else ("video", f"videos/{camera}")
         chunks = self.episodes[f"{prefix}/chunk_index"].to_pylist()
         numbers = self.episodes[f"{prefix}/file_index"].to_pylist()
-        template = self.info[f"{kind}_path"]
-        return [
-            Path(template.format(chunk_index=chunk, file_index=number, video_key=camera))
-            for chunk, number in zip(chunks, numbers, strict=True)
-        ]
+        template = _template(self.root, f"{kind}_path", self.info.get(f"{kind}_path"))
+        found: dict[tuple[int, int], Path] = {}
+        for chunk, number in zip(chunks, numbers, strict=True):
+            if (chunk, number) not in found:
+                if not isinstance(chunk, int) or not isinstance(number, int):
+                    raise DatasetError(
+                        f"meta/episodes of {self.root} names file {number} in chunk {chunk}, which "
+                        "are no numbers; copy the dataset again"
+                    )
+                text = template.format(chunk_index=chunk, file_index=number, video_key=camera)
+                inside(self.root, self.root / text)
+                found[chunk, number] = Path(text)
+        return [found[place] for place in zip(chunks, numbers, strict=True)]
 
 
 def locate(source: str | Path) -> Path:
@@ -55,7 +72,7 @@ def locate(source: str | Path) -> Path:
     root = Path(source)
     if root.exists():
         return root
-    if not re.fullmatch(r"[\w.-]*\w/[\w.-]+", str(source)):
+    if not HUB_ID.fullmatch(str(source)) or ".." in str(source):
         raise DatasetError(
             f"there is no dataset directory {source}; name a LeRobotDataset, or a hub id user/name"
         )
@@ -84,6 +101,17 @@ def _download(repo_id: str) -> Path:
     return Path(folder)
 
 
+def _template(root: Path, name: str, template: Any) -> str:
+    """Return the pattern of a dataset's file names, if nothing but numbers and a key go into it."""
+    rest = FIELD.sub("", template) if isinstance(template, str) else "{"
+    if "{" in rest or "}" in rest:
+        raise DatasetError(
+            f"{root}/meta/info.json has no {name} that can be filled in, but {template!r}; write "
+            "the dataset again with LeRobot"
+        )
+    return str(template)
+
+
 def _outdated(source: str | Path, version: str) -> str:
     where = "" if isinstance(source, str) else f" --root={source} --push-to-hub=false"
     name = source if isinstance(source, str) else f"local/{source.name}"
@@ -99,6 +127,8 @@ def read_metadata(root: Path) -> Metadata:
     Raises:
         DatasetError: If the directory is no LeRobotDataset v3.0, or its metadata is damaged.
     """
+    for path in (*root.glob("meta/*"), *root.glob("meta/episodes/*/*")):
+        inside(root, path)
     info = _read_info(root)
     own = own_facts(root)
     tasks = _read_parquet(root / "meta/tasks.parquet")

@@ -5,13 +5,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import cv2
-import numpy as np
-
-from robo_reward.errors import InputError
+from robo_reward.errors import DatasetError, InputError
 from robo_reward.protocols import References
 
 from .episodes import EpisodeDataset, Views
+from .video import decode_picture
 
 OWN_LAST_FRAME = "own-last-frame"
 AUTO, NONE = "auto", "none"
@@ -152,10 +150,10 @@ def read_directory(directory: Path) -> References:
     shown: dict[str, Views] = {"start": {}, "goal": {}}
     for role, views in shown.items():
         for path in sorted((directory / role).glob("*.png")):
-            image = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
-            if image is None:
-                raise InputError(f"{path} is not a readable image; write it again as PNG")
-            views[path.stem] = np.asarray(image, np.uint8)
+            try:
+                views[path.stem] = decode_picture(path.read_bytes(), str(path))
+            except DatasetError as error:
+                raise InputError(f"--reference {directory}: {error}") from error
     if not shown["start"] and not shown["goal"]:
         raise InputError(
             f"--reference {directory}: no start/<view>.png or goal/<view>.png there; give such a "

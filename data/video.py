@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from robo_reward.errors import DatasetError
 from robo_reward.images import resize
 
+from . import media
+
 
 @dataclass(frozen=True, kw_only=True)
 class VideoHeader:
@@ -34,12 +36,15 @@ def header(path: Path) -> VideoHeader:
     """Return the header of a video.
 
     Raises:
-        DatasetError: If the file is absent, empty, cut off, or holds no video.
+        DatasetError: If the file is absent, empty, cut off, not a video, or beyond the caps.
     """
     with _opened(path) as (container, stream):
         count = stream.frames
         if not count:
-            count = sum(1 for packet in container.demux(stream) if packet.size)
+            most = media.cap("ROBO_REWARD_MAX_FRAMES") + 1
+            packets = (packet for packet in container.demux(stream) if packet.size)
+            count = sum(1 for _ in islice(packets, most))
+            media.check_length(str(path), count, 0.0)
         if not stream.average_rate:
             raise DatasetError(f"{path} does not say its frame rate; export it again as mp4")
         return VideoHeader(
@@ -71,8 +76,10 @@ def frames(
         Frame number (0, ``stride``, …) and its image, uint8 RGB (H, W, 3).
 
     Raises:
-        DatasetError: If the file cannot be decoded or ends before ``count`` frames.
+        DatasetError: If the file cannot be decoded, is beyond the caps, changes its size on the way
+            or ends before ``count`` frames.
     """
+    media.check_length(f"the episode in {path}", count, 0.0)
     seen = 0
     for number, frame in enumerate(islice(_decoded(path, start_s), count)):
         seen = number + 1
@@ -96,42 +103,95 @@ def decode_image(cell: Mapping[str, Any], where: str) -> NDArray[np.uint8]:
     Raises:
         DatasetError: If the cell holds no image that can be decoded.
     """
-    data = cell.get("bytes")
-    image = None
-    if data:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+    return decode_picture(cell.get("bytes") or b"", where)
+
+
+def decode_picture(data: bytes, where: str) -> NDArray[np.uint8]:
+    """Return the image (H, W, 3), uint8 RGB, of an encoded picture; its header is read first.
+
+    Raises:
+        DatasetError: If it is no picture that can be decoded, or larger than the cap.
+    """
+    media.tell(where)
+    media.picture_size(data, where)
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
     if image is None:
-        raise DatasetError(f"{where} holds no readable image; copy the dataset again")
+        raise DatasetError(f"{where} holds no readable image; copy it or write it again")
     return np.asarray(image, np.uint8)
 
 
 def _decoded(path: Path, start_s: float) -> Iterator[av.VideoFrame]:
     with _opened(path) as (container, stream):
         stream.thread_type = "AUTO"
+        size = stream.width, stream.height
         first = start_s - 0.5 / float(stream.average_rate or 1)
         if start_s > 0:
             container.seek(int(start_s / stream.time_base), stream=stream)
+        media.tell(str(path))
         for frame in container.decode(stream):
+            if (frame.width, frame.height) != size:
+                raise DatasetError(
+                    f"{path} claims {size[0]}x{size[1]} pixels and holds a frame of "
+                    f"{frame.width}x{frame.height}; export it again at one size"
+                )
             if start_s == 0 or frame.time >= first:
                 yield frame
+            media.tell(str(path))
 
 
 @contextmanager
 def _opened(
     path: Path,
 ) -> Iterator[tuple[av.container.InputContainer, av.video.stream.VideoStream]]:
+    """Open a local file, as one of the known kinds, and check what its header promises."""
     if not path.is_file():
         raise DatasetError(f"there is no video {path}; copy it there or remove its episode")
     if path.stat().st_size == 0:
         raise DatasetError(f"the video {path} is empty (0 bytes); copy it again")
+    options = {
+        "protocol_whitelist": "file",
+        "format_whitelist": media.CONTAINERS,
+        "codec_whitelist": ",".join(media.CODECS),
+        **_bound(),
+    }
     try:
-        with av.open(str(path)) as container:
-            if not container.streams.video:
-                raise DatasetError(f"{path} holds no video stream; replace it by a video")
-            yield container, container.streams.video[0]
+        with av.open(f"file:{path.absolute()}", options=options) as container:
+            yield container, _checked(path, container)
+    except av.error.ValueError as error:  # so FFmpeg calls what is not on the list
+        raise DatasetError(
+            f"{path} is not a video of a kind that is read (mp4, mov, mkv, webm, avi); export it "
+            "as mp4"
+        ) from error
     except av.FFmpegError as error:
         reason = error.strerror or type(error).__name__
         raise DatasetError(
             f"the video {path} cannot be decoded ({reason}): it is cut off or not a video; "
             "copy it again or export it as mp4"
         ) from error
+
+
+def _checked(path: Path, container: av.container.InputContainer) -> av.video.stream.VideoStream:
+    streams = container.streams.video
+    if len(streams) != 1:
+        count = f"{len(streams)} video streams" if streams else "no video stream"
+        raise DatasetError(f"{path} holds {count}; replace it by a video with exactly one")
+    stream = streams[0]
+    decoder = stream.codec_context
+    if decoder is None or decoder.name not in media.CODECS:
+        name = "no known codec" if decoder is None else f"the codec {decoder.name}"
+        raise DatasetError(
+            f"{path} has {name}, which is not decoded here; export it as H.264 or AV1"
+        )
+    media.check_size(str(path), stream.width, stream.height)
+    seconds = [container.duration / av.time_base] if container.duration else []
+    if stream.duration and stream.time_base:
+        seconds.append(float(stream.duration * stream.time_base))
+    media.check_length(str(path), stream.frames, max(seconds, default=0.0))
+    decoder.options = _bound()
+    return stream
+
+
+def _bound() -> dict[str, str]:
+    """Return what keeps FFmpeg from frames larger than promised; it counts margins of its own."""
+    most = 2 * media.cap("ROBO_REWARD_MAX_PIXELS") + 2**20
+    return {"max_pixels": str(min(most, 2**31 - 1))}

@@ -120,5 +120,5 @@ def test_what_is_not_there_is_refused(dataset: LeRobotEpisodes, tmp_path: Path) 
         ReferenceFinder(dataset, "nowhere")
     (tmp_path / "goal").mkdir()
     (tmp_path / "goal/front.png").write_text("no picture")
-    with pytest.raises(InputError, match=r"front\.png is not a readable image"):
+    with pytest.raises(InputError, match=r"front\.png holds no readable image"):
         read_directory(tmp_path)
