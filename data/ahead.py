@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, cast
 
 from robo_reward.errors import DatasetError
 
@@ -22,7 +22,7 @@ from .decoder_main import MB
 from .decoding import DecodeConfig, Job
 
 if TYPE_CHECKING:
-    from .episodes import Episode, Views
+    from .episodes import Episode, EpisodeDataset, Views
     from .lerobot_dataset import LeRobotEpisodes
 
 _EACH = 2
@@ -50,19 +50,19 @@ class Ahead:
 
     def __init__(
         self,
-        dataset: "LeRobotEpisodes",
+        dataset: "EpisodeDataset",
         episodes: Iterable[int],
         *,
-        size: int,
+        size: int | None,
         stride: int,
         config: DecodeConfig | None = None,
     ) -> None:
         """Prepare; nothing is started or taken before the first episode is asked for.
 
         Args:
-            dataset: Whose episodes they are.
+            dataset: Whose episodes they are; a LeRobotDataset if there are processes.
             episodes: Their numbers; may be endless.
-            size: Side of the square that images are squashed to.
+            size: Side of the square that images are squashed to; None: they stay as recorded.
             stride: Distance between the frames that are handed over.
             config: Processes, memory and limits.
 
@@ -73,11 +73,11 @@ class Ahead:
         self._size, self._stride = size, stride
         config = config or DecodeConfig()
         count = config.count()
-        slot = len(dataset.views) * size**2 * 3
-        self._decoders = [
-            Decoder(dataset, config, slot=slot, ahead=config.ahead_mb * MB // count)
-            for _ in range(count)
-        ]
+        self._decoders: list[Decoder] = []
+        if count:
+            read = cast("LeRobotEpisodes", dataset)
+            slot, ahead = frame_bytes(read, dataset.views, size), config.ahead_mb * MB // count
+            self._decoders = [Decoder(read, config, slot=slot, ahead=ahead) for _ in range(count)]
         self._asked: deque[tuple[int, Generator[tuple[int, Views]]]] = deque()
         self._taken = 0
         self._own_s = 0.0
@@ -188,19 +188,13 @@ class LimitedEpisodes:
         if not self._protected:
             yield from self._dataset.frames(index, views=views, size=size, stride=stride)
             return
-        decoder = self._free(self._bytes(views, size))
+        decoder = self._free(frame_bytes(self._dataset, views, size))
         decoder.ask(Job(episode=index, views=views, size=size, stride=stride))
         try:
             with closing(decoder.frames()) as frames:
                 yield from frames
         finally:
             self._idle.append(decoder)
-
-    def _bytes(self, views: tuple[str, ...], size: int | None) -> int:
-        if size is not None:
-            return len(views) * size**2 * 3
-        sizes = self._dataset.image_sizes()
-        return sum(3 * math.prod(sizes[view]) for view in views if view in sizes)
 
     def _free(self, slot: int) -> Decoder:
         """Return a process that has nothing to do and slots of so many bytes."""
@@ -213,3 +207,11 @@ class LimitedEpisodes:
         made = Decoder(self._dataset, self._config, slot=slot, ahead=self._config.ahead_mb * MB)
         self._all.append(made)
         return made
+
+
+def frame_bytes(dataset: "LeRobotEpisodes", views: tuple[str, ...], size: int | None) -> int:
+    """Return the bytes of a decoded frame with these views, resized or as recorded."""
+    if size is not None:
+        return len(views) * size**2 * 3
+    sizes = dataset.image_sizes()
+    return sum(3 * math.prod(sizes[view]) for view in views if view in sizes)

@@ -172,3 +172,11 @@ def numbers(text: str) -> list[int]:
     """Return the numbers in a text that `ranges` made."""
     ends = [part.partition("-") for part in text.split(",") if part]
     return [n for low, _, high in ends for n in range(int(low), int(high or low) + 1)]
+
+
+def references_used(root: Path) -> dict[str, list[int]]:
+    """Return source of references → the episodes that were shown it, of labels in a directory."""
+    import pyarrow.parquet as pq
+
+    told = json.loads(pq.read_schema(root / FILE).metadata[b"references_used"])
+    return {source: numbers(shown) for source, shown in told.items()}

@@ -11,8 +11,9 @@ from robo_reward.console import progress_bar
 from robo_reward.errors import InputError
 from robo_reward.shaping import check_discount
 
+from .decoding import DecodeConfig
 from .label_job import TOGETHER
-from .label_places import begin_anew, check_place, check_room
+from .label_places import begin_anew, check_place, check_room, place_in_world
 from .leases import TIMEOUT_S
 from .references import AUTO
 
@@ -21,12 +22,11 @@ if TYPE_CHECKING:
 
     from .episodes import EpisodeDataset
     from .labelling import Worker
+    from .lerobot_dataset import LeRobotEpisodes
     from .references import ReferenceFinder
 
 GAMMA = 0.99
 """Discount per row of the column ``reward``, unless told."""
-LAUNCHERS = (("RANK", "WORLD_SIZE"), ("SLURM_PROCID", "SLURM_NTASKS"))
-"""Where launchers say which process this is, and of how many: torchrun, Slurm."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +80,13 @@ class Label:
     """Begin labels that are there anew; they stay until the new ones are whole."""
     dry_run: bool = False
     """Say what would be done, and stop."""
+    write_columns: Path | None = None
+    """Directory for a new LeRobotDataset besides: the one that is labelled, with the labels as
+    columns and their statistics."""
+    rabc_name: Path | None = None
+    """Directory for a copy of the labels besides, under the name at which LeRobot's RA-BC looks for
+    them by itself: give the dataset's own to have them found without a path."""
+    decode: DecodeConfig = field(default_factory=DecodeConfig)
     openai: OpenAIConfig = field(default_factory=OpenAIConfig)
     """A remote model in place of ``--model``: give ``--openai.url``."""
 
@@ -89,12 +96,15 @@ class Label:
         Raises:
             RoboRewardError: With one sentence for whatever the user can mend.
         """
-        from .compaction import FILE
+        from .compaction import FILE, references_used
 
-        check_discount("--gamma", self.gamma)
-        rank, world = self.place_in_world()
+        rank, world = self.check()
         check_place(self.out, overwrite=self.overwrite and not self.dry_run, world=world)
         dataset, frames = self._told()
+        if self.write_columns is not None:
+            from .columns import check_columns
+
+            check_columns(dataset, self.write_columns, overwrite=self.overwrite)
         if self.dry_run:
             return
         check_room(self.out, frames)
@@ -107,37 +117,49 @@ class Label:
         for remark in remarks:
             print(remark)
         print(f"labels: {self.out / FILE}")
+        self._write_besides(dataset.root)
         print(
             "to weigh LeRobot training with them: --sample_weighting.type=rabc "
             f"--sample_weighting.progress_path={self.out / FILE}"
         )
 
-    def place_in_world(self) -> tuple[int, int]:
-        """Return which process of how many this is.
+    def check(self) -> tuple[int, int]:
+        """Check the flags; return which process of how many this is.
 
         Raises:
-            InputError: If that is not said in full, or cannot be.
+            InputError: If one of them cannot be.
         """
+        check_discount("--gamma", self.gamma)
         for name, value in (("--workers", self.workers), ("--together", self.together)):
             if value < 1:
                 raise InputError(f"{name} must be at least 1, got {value}")
         if self.ray_address and self.launcher != "ray":
             raise InputError("--ray-address is for --launcher ray; give both or neither")
-        rank, world = self.rank, self.world
-        if rank is None and world is None:
-            for of_rank, of_world in LAUNCHERS:
-                if of_rank in os.environ and of_world in os.environ:
-                    rank, world = int(os.environ[of_rank]), int(os.environ[of_world])
-                    break
-            else:
-                return 0, 1
-        if rank is None or world is None or not 0 <= rank < world:
-            raise InputError(
-                f"--rank {rank} of --world {world}: give both, with a rank from 0 to world − 1"
-            )
-        return rank, world
+        self.decode.count()
+        return place_in_world(self.rank, self.world)
 
-    def _told(self) -> "tuple[EpisodeDataset, int]":
+    def decode_each(self) -> DecodeConfig:
+        """Return how each worker decodes: the processes are shared among those of this machine."""
+        if self.decode.processes is not None:
+            return self.decode
+        return replace(self.decode, processes=max(1, self.decode.count() // self.workers))
+
+    def _write_besides(self, dataset: Path) -> None:
+        """Write what was asked for beside the sidecar."""
+        if self.write_columns is not None:
+            from .columns import write_columns
+
+            names = write_columns(dataset, self.out, self.write_columns, overwrite=self.overwrite)
+            print(f"dataset with columns {', '.join(names)}: {self.write_columns}")
+        if self.rabc_name is not None:
+            from .rabc import place_for_rabc
+
+            place = place_for_rabc(
+                self.out, self.rabc_name, into_dataset=True, overwrite=self.overwrite
+            )
+            print(f"labels for RA-BC: {place}")
+
+    def _told(self) -> "tuple[LeRobotEpisodes, int]":
         """Open the dataset, and print what will be labelled; return it and its frames."""
         from .lerobot_dataset import open_dataset
 
@@ -194,6 +216,7 @@ def label_share(
     Raises:
         RoboRewardError: With one sentence for whatever the user can mend.
     """
+    from .ahead import LimitedEpisodes
     from .judges import open_judge
     from .lerobot_dataset import open_dataset
     from .references import ReferenceFinder
@@ -203,10 +226,11 @@ def label_share(
         command.model, command.openai, device=command.device or _gpu(command, number)
     )
     model.check_views(dataset.views)
-    finder = ReferenceFinder(dataset, command.reference, size=model.settings.image_size)
-    worker = make_worker(dataset, model, finder, command.out, command=command, on_unit=on_unit)
-    rank, world = command.place_in_world()
-    worker.run(rank * command.workers + number, world * command.workers)
+    rank, world = command.check()
+    with LimitedEpisodes(dataset, command.decode_each()) as limited:
+        finder = ReferenceFinder(limited, command.reference, size=model.settings.image_size)
+        worker = make_worker(dataset, model, finder, command.out, command=command, on_unit=on_unit)
+        worker.run(rank * command.workers + number, world * command.workers)
     return model.remarks()
 
 
@@ -245,6 +269,7 @@ def make_worker(
         finder=finder,
         gamma=command.gamma if command else GAMMA,
         together=command.together if command else TOGETHER,
+        decode=command.decode_each() if command else None,
         skip_unreadable=bool(command and command.skip_unreadable),
     )
     leases = Leases(store, timeout_s=command.lease_timeout if command else TIMEOUT_S)
@@ -273,15 +298,3 @@ def write_labels(
 
     make_worker(dataset, model, finder, out).run()
     return out / FILE
-
-
-def references_used(out: Path) -> dict[str, list[int]]:
-    """Return source of references → the episodes that were shown it, of labels in a directory."""
-    import json
-
-    import pyarrow.parquet as pq
-
-    from .compaction import FILE, numbers
-
-    told = json.loads(pq.read_schema(out / FILE).metadata[b"references_used"])
-    return {source: numbers(shown) for source, shown in told.items()}

@@ -1,16 +1,19 @@
 """What all workers of a labelling run do alike: of which episodes, by which model, how."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from robo_reward.errors import DatasetError
 
+from .decoding import DecodeConfig
 from .label_plan import Plan
 
 if TYPE_CHECKING:
     from robo_reward.model import QueryModel
 
+    from .ahead import Ahead
     from .episodes import EpisodeDataset
     from .references import ReferenceFinder
 
@@ -33,6 +36,8 @@ class Job:
     """Discount per row of the column ``reward``."""
     together: int = TOGETHER
     """Episodes that share passes at most."""
+    decode: DecodeConfig | None = None
+    """How episodes are decoded ahead; None: here, when they are judged."""
     skip_unreadable: bool = False
     """Publish an episode that cannot be read as rows without a valid verdict."""
 
@@ -58,6 +63,18 @@ class Job:
         return Plan(
             about=about,
             lengths=tuple(dataset.episode(index).length for index in range(len(dataset))),
+        )
+
+    def open_ahead(self, episodes: Iterable[int]) -> "Ahead":
+        """Return the frames to ask about of episodes, decoded while others are judged."""
+        from .ahead import Ahead
+
+        return Ahead(
+            self.dataset,
+            episodes,
+            size=self.model.settings.image_size,
+            stride=self.model.stride(self.dataset.episode(0).fps),
+            config=self.decode or DecodeConfig(processes=0),
         )
 
     def groups(self, plan: Plan) -> list[Group]:

@@ -1,5 +1,6 @@
 """The directory that labels are written to: tried out before the work, and cleared on request."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -7,6 +8,8 @@ from robo_reward.errors import InputError, OutputError
 
 from .places import try_out, written
 
+LAUNCHERS = (("RANK", "WORLD_SIZE"), ("SLURM_PROCID", "SLURM_NTASKS"))
+"""Where launchers say which process this is, and of how many: torchrun, Slurm."""
 ROW_BYTES = 160
 """Disk that a row takes at most while it is labelled: in its unit and in the sidecar."""
 
@@ -60,3 +63,23 @@ def begin_anew(out: Path) -> None:
         (out / MANIFEST).unlink(missing_ok=True)
         (out / PLAN).unlink(missing_ok=True)
     clear(out)
+
+
+def place_in_world(rank: int | None, world: int | None) -> tuple[int, int]:
+    """Return which process of how many this is: as told, as a launcher says, or the only one.
+
+    Raises:
+        InputError: If that is not said in full, or cannot be.
+    """
+    if rank is None and world is None:
+        for of_rank, of_world in LAUNCHERS:
+            if of_rank in os.environ and of_world in os.environ:
+                rank, world = int(os.environ[of_rank]), int(os.environ[of_world])
+                break
+        else:
+            return 0, 1
+    if rank is None or world is None or not 0 <= rank < world:
+        raise InputError(
+            f"--rank {rank} of --world {world}: give both, with a rank from 0 to world − 1"
+        )
+    return rank, world

@@ -1,9 +1,12 @@
 """One worker of a labelling run: claims units, labels them, publishes each exactly once."""
 
+import resource
 import time
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +17,14 @@ from .compaction import UnitGoneError, compact, is_finished, ranges
 from .label_job import Group, Job, check_unchanged
 from .label_plan import FAILED, UNITS, pack, unit_name
 from .label_rows import asked, episode_rows, unread_rows
-from .label_store import Store
+from .label_store import Store, this_process
 from .leases import Leases
 
 if TYPE_CHECKING:
     from robo_reward.model import Asked, Labels
 
-    from .episodes import Episode
+    from .ahead import Decoded
+    from .episodes import Episode, Views
 
 type Counts = dict[str, dict[str, int]]
 
@@ -76,13 +80,33 @@ class Worker:
         with closing(RunLog(self.root / LOG)) as self.log, self.leases:
             while left and not is_finished(self.root, self.plan):
                 late: list[Group] = []
-                for group in self._claimed(left, late):
-                    self._label(group)
-                    self.leases.release(unit_name(group[0]))
+                self._label_all(left, late)
                 left = late
                 if left:
                     self._rest()
             self._compact()
+            self._say_spent()
+
+    def _label_all(self, groups: list[Group], late: list[Group]) -> None:
+        """Label what can be claimed, each group while the next is decoded."""
+        claimed: deque[Group] = deque()
+
+        def reached() -> Iterator[int]:
+            for group in self._claimed(groups, late):
+                claimed.append(group)
+                yield from group
+
+        with self.job.open_ahead(reached()) as ahead:
+            stream = iter(ahead)
+            for first in stream:
+                group = claimed.popleft()
+                waited, begun = ahead.waited_s, time.monotonic()
+                asked = self._ask([first], stream, group)
+                self._label(group, asked)
+                self.leases.release(unit_name(group[0]))
+                waited = ahead.waited_s - waited
+                self.spent.decode += waited
+                self.spent.model += time.monotonic() - begun - waited
 
     def _claimed(self, groups: list[Group], late: list[Group]) -> Iterator[Group]:
         """Yield those that are claimed now; put those that others are at into ``late``."""
@@ -109,39 +133,41 @@ class Worker:
             return True
         return is_finished(self.root, self.plan) or self.store.read(f"{FAILED}/{unit}") is not None
 
-    def _label(self, group: Group) -> None:
-        """Label the episodes of a group together, and publish the units that are not there."""
-        job, counted, start = self.job, self.job.model.counted(), time.monotonic()
-        questions: dict[int, Asked] = {}
-        labels: dict[int, Labels | DatasetError] = {}
-        episodes = {index: job.dataset.episode(index) for index in group}
-        for index, episode in episodes.items():
+    def _ask(
+        self, first: "list[Decoded]", stream: "Iterator[Decoded]", group: Group
+    ) -> "dict[int, Asked | DatasetError]":
+        """Return what is asked about a group; frames wait in memory unless there is one episode."""
+        job = self.job
+        found: dict[int, Asked | DatasetError] = {}
+        for decoded in chain(first, islice(stream, len(group) - 1)):
+            shown: Iterable[Views] = (views for _, views in decoded.frames)
             try:
-                questions[index] = self._asked(episode, alone=len(group) == 1)
+                if len(group) > 1:
+                    shown = list(shown)
+                episode = job.dataset.episode(decoded.index)
+                found[decoded.index] = asked(episode, job.model, job.finder, shown)
             except DatasetError as error:
-                labels[index] = error
-        told = job.model.label_together(list(questions.values()))
-        labels |= zip(questions, told, strict=True)
-        self.spent.model += time.monotonic() - start
-        for index, episode in episodes.items():
+                found[decoded.index] = error
+        return found
+
+    def _label(self, group: Group, questions: "dict[int, Asked | DatasetError]") -> None:
+        """Label the episodes of a group together, and publish the units that are not there."""
+        job, counted = self.job, self.job.model.counted()
+        posed = {n: one for n, one in questions.items() if not isinstance(one, DatasetError)}
+        told = job.model.label_together(list(posed.values()))
+        labels = dict(zip(posed, told, strict=True))
+        for index, question in questions.items():
             further: dict[str, Any] = {"references": job.finder.source(index), "counted": {}}
             if index == group[-1]:  # what was counted is that of the group
                 further["counted"] = _since(counted, job.model.counted())
-            self._publish(episode, labels[index], further)
+            answer = question if isinstance(question, DatasetError) else labels[index]
+            self._publish(job.dataset.episode(index), answer, further)
 
-    def _asked(self, episode: "Episode", *, alone: bool) -> "Asked":
-        """Return what is asked about an episode; its frames wait in memory unless it is alone."""
-        job = self.job
-        stream = (
-            views
-            for _, views in job.dataset.frames(
-                episode.index,
-                views=episode.views,
-                size=job.model.settings.image_size,
-                stride=job.model.stride(episode.fps),
-            )
-        )
-        return asked(episode, job.model, job.finder, stream if alone else list(stream))
+    def _say_spent(self) -> None:
+        """Log what the time of this worker went into, and its memory."""
+        told = {f"{name}_s": round(value, 3) for name, value in asdict(self.spent).items()}
+        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        self.log.write(worker=this_process(), **told, most_mb=round(most, 1))
 
     def _publish(
         self, episode: "Episode", labels: "Labels | DatasetError", further: dict[str, Any]
@@ -158,7 +184,8 @@ class Worker:
             rows = episode_rows(episode, labels, job.model.further, job.gamma)
         unit = pack(rows, plan=self.plan, further=further)
         mine = self.store.create(f"{UNITS}/{unit_name(episode.index)}", unit)
-        self.spent.write += time.monotonic() - start
+        seconds = time.monotonic() - start
+        self.spent.write, self.spent.model = self.spent.write + seconds, self.spent.model - seconds
         if mine:
             valid, phi = rows["valid"].to_numpy(), rows["progress_sparse"].to_numpy()
             self.log.write(

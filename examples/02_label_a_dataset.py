@@ -20,7 +20,8 @@ import tyro
 
 import robo_reward
 from data import open_dataset
-from data.label import references_used, write_labels
+from data.compaction import references_used
+from data.label import write_labels
 from data.label_places import begin_anew
 from data.references import ReferenceFinder
 from data.report import read_labels

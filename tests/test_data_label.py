@@ -18,6 +18,7 @@ from conftest import LENGTH
 
 from data import labelling
 from data.compaction import FILE, MANIFEST, numbers, ranges
+from data.decoding import DecodeConfig
 from data.label import Label
 from data.label_plan import PLAN, UNITS
 from data.label_store import ASIDE
@@ -32,6 +33,8 @@ from robo_reward.tracker import TrackerSettings
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
+HERE = DecodeConfig(processes=0)
+"""Decoding in the test's own process, which needs no start."""
 SHAPE = CompactConfig(image_size=16, width=16, depth=1, heads=2, channels=8)
 COLUMNS = {
     "index": pa.int64(),
@@ -69,11 +72,17 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def command(tiny_dataset: Path, model: Path, tmp_path: Path) -> Label:
-    return Label(dataset=str(tiny_dataset), model=model, out=tmp_path / "labels")
+    return Label(dataset=str(tiny_dataset), model=model, out=tmp_path / "labels", decode=HERE)
 
 
 def names(out: Path) -> list[str]:
     return sorted(path.name for path in out.iterdir())
+
+
+def units_logged(out: Path) -> list[dict[str, Any]]:
+    """The lines of the log that are about units."""
+    lines = [json.loads(line) for line in (out / LOG).read_text().splitlines()]
+    return [line for line in lines if "frames" in line]
 
 
 def test_the_sidecar_has_the_columns_types_and_rows_that_were_promised(command: Label) -> None:
@@ -106,7 +115,7 @@ def test_the_sidecar_says_what_it_was_made_of(command: Label) -> None:
 
 def test_the_log_has_a_line_an_episode(command: Label) -> None:
     command.run()
-    lines = [json.loads(line) for line in (command.out / LOG).read_text().splitlines()]
+    lines = units_logged(command.out)
     phi = pq.read_table(command.out / FILE)["progress_sparse"].to_pylist()
     told = [(one["episode"], one["frames"], one["references"]) for one in lines]
     assert told == [(0, LENGTH, "episode 2"), (1, LENGTH, "episode 0"), (2, LENGTH, "episode 0")]
@@ -197,8 +206,7 @@ def test_an_episode_that_cannot_be_read_costs_no_other(
         assert names(command.out / UNITS) == ["000000", "000002"]
         assert not (command.out / FILE).exists()
     command.run()
-    lines = (command.out / LOG).read_text().splitlines()
-    assert [json.loads(line)["episode"] for line in lines] == [0, 2, 1]
+    assert [line["episode"] for line in units_logged(command.out)] == [0, 2, 1]
     assert (command.out / FILE).read_bytes() == (undisturbed.out / FILE).read_bytes()
 
 
@@ -258,6 +266,41 @@ def test_episodes_judged_together_are_what_they_are_alone(command: Label, tmp_pa
         np.testing.assert_allclose(mine[name].to_numpy(), theirs[name].to_numpy(), atol=1e-5)
     with pytest.raises(OutputError, match=r"another together 4 \(this run: 1\)"):
         replace(alone, out=command.out).run()
+
+
+def test_the_log_says_what_the_time_of_a_worker_went_into(command: Label) -> None:
+    command.run()
+    last = json.loads((command.out / LOG).read_text().splitlines()[-1])
+    assert {"worker", "decode_s", "model_s", "write_s", "idle_s", "most_mb"} < last.keys()
+    assert all(last[name] >= 0.0 for name in ("decode_s", "model_s", "write_s", "idle_s"))
+
+
+def test_decoding_in_a_process_of_its_own_changes_nothing(command: Label, tmp_path: Path) -> None:
+    command.run()
+    ahead = replace(command, out=tmp_path / "ahead", decode=DecodeConfig(processes=1))
+    ahead.run()
+    assert (ahead.out / FILE).read_bytes() == (command.out / FILE).read_bytes()
+
+
+def test_workers_share_the_processes_that_decode(command: Label) -> None:
+    few = replace(command, decode=DecodeConfig(processes=None), workers=64)
+    assert few.decode_each().processes == 1
+    assert replace(few, decode=DecodeConfig(processes=3)).decode_each().processes == 3
+
+
+def test_labels_become_columns_and_a_copy_for_lerobot_besides(
+    command: Label, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    columns, rabc = tmp_path / "columns", tmp_path / "rabc"
+    replace(command, write_columns=columns, rabc_name=rabc).run()
+    told = capsys.readouterr().out
+    assert f"labels for RA-BC: {rabc / 'sarm_progress.parquet'}" in told
+    assert "dataset with columns progress.fused" in told
+    phi = open_dataset(columns).columns(1, ["progress.fused"])["progress.fused"][:, 0]
+    expected = pq.read_table(command.out / FILE)["progress_sparse"].to_numpy()
+    np.testing.assert_array_equal(phi, expected[LENGTH : 2 * LENGTH])
+    with pytest.raises(OutputError, match="columns exists"):
+        replace(command, write_columns=columns).run()
 
 
 def test_a_dataset_that_changes_under_way_is_noticed(
@@ -326,14 +369,14 @@ def test_shares_that_cannot_be_are_refused(
 
 
 def test_launchers_say_which_share_it_is(command: Label, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert command.place_in_world() == (0, 1)
+    assert command.check() == (0, 1)
     monkeypatch.setenv("SLURM_PROCID", "3")
     monkeypatch.setenv("SLURM_NTASKS", "8")
-    assert command.place_in_world() == (3, 8)
+    assert command.check() == (3, 8)
     monkeypatch.setenv("RANK", "1")
     monkeypatch.setenv("WORLD_SIZE", "2")
-    assert command.place_in_world() == (1, 2)
-    assert replace(command, rank=0, world=4).place_in_world() == (0, 4)
+    assert command.check() == (1, 2)
+    assert replace(command, rank=0, world=4).check() == (0, 4)
 
 
 @pytest.mark.parametrize(

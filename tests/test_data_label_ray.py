@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from conftest import write_dataset
-from test_data_label import checkpoint
+from test_data_label import HERE, checkpoint
 
 from data.compaction import FILE
 from data.label import Label, label_share
@@ -60,7 +60,12 @@ def nothing() -> None:
 
 def test_a_killed_actor_costs_nothing(cluster: RayCluster, tmp_path: Path) -> None:
     dataset = write_dataset(tmp_path / "data", "images", episodes=60)
-    calm = Label(dataset=str(dataset), model=checkpoint(tmp_path / "model"), out=tmp_path / "calm")
+    calm = Label(
+        dataset=str(dataset),
+        model=checkpoint(tmp_path / "model"),
+        out=tmp_path / "calm",
+        decode=HERE,
+    )
     calm.run()
     hit = replace(calm, out=tmp_path / "hit", workers=2, launcher="ray")
     crew, store, killed = RayCrew(label_share, hit), DirectoryStore(hit.out), []
@@ -87,7 +92,7 @@ def test_the_command_labels_in_the_cluster_that_is_there(
     cluster: RayCluster, tiny_dataset: Path, tmp_path: Path
 ) -> None:
     model = checkpoint(tmp_path / "model")
-    one = Label(dataset=str(tiny_dataset), model=model, out=tmp_path / "one")
+    one = Label(dataset=str(tiny_dataset), model=model, out=tmp_path / "one", decode=HERE)
     one.run()
     two = replace(one, out=tmp_path / "two", launcher="ray", workers=2)
     two.run()
@@ -105,6 +110,8 @@ def test_an_error_of_one_is_raised(cluster: RayCluster) -> None:
 
 
 def test_an_address_without_ray_is_refused(tiny_dataset: Path, tmp_path: Path) -> None:
-    command = Label(dataset=str(tiny_dataset), out=tmp_path / "out", ray_address="127.0.0.1:1")
+    command = Label(
+        dataset=str(tiny_dataset), out=tmp_path / "out", ray_address="127.0.0.1:1", decode=HERE
+    )
     with pytest.raises(InputError, match="--ray-address is for --launcher ray"):
         command.run()

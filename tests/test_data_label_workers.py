@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from label_kills import workers
-from test_data_label import checkpoint
+from test_data_label import HERE, checkpoint
 
 from data.compaction import FILE
 from data.label import Label
@@ -73,7 +73,7 @@ def test_workers_that_die_for_ever_are_given_up(tmp_path: Path) -> None:
 
 def test_two_workers_make_what_one_makes(tiny_dataset: Path, tmp_path: Path) -> None:
     model = checkpoint(tmp_path / "model")
-    one = Label(dataset=str(tiny_dataset), model=model, out=tmp_path / "one")
+    one = Label(dataset=str(tiny_dataset), model=model, out=tmp_path / "one", decode=HERE)
     two = replace(one, out=tmp_path / "two", workers=2)
     one.run()
     two.run()
@@ -83,7 +83,9 @@ def test_two_workers_make_what_one_makes(tiny_dataset: Path, tmp_path: Path) -> 
 def test_shares_of_a_world_meet_in_one_place(tiny_dataset: Path, tmp_path: Path) -> None:
     """One after the other: the first does all, the second finds it done."""
     model = checkpoint(tmp_path / "model")
-    command = Label(dataset=str(tiny_dataset), model=model, out=tmp_path / "out", world=2)
+    command = Label(
+        dataset=str(tiny_dataset), model=model, out=tmp_path / "out", world=2, decode=HERE
+    )
     replace(command, rank=1).run()
     before = (command.out / FILE).stat().st_mtime_ns
     replace(command, rank=0).run()

@@ -17,6 +17,7 @@ from openai_server import PROMPT, Asked, Said, Server, closed_port, config, serv
 
 from data import labelling
 from data.compaction import FILE
+from data.decoding import DecodeConfig
 from data.evaluating import Eval
 from data.label import Label
 from data.labelling import LOG
@@ -53,7 +54,13 @@ def server() -> Iterator[Server]:
 def command(tiny_dataset: Path, server: Server, tmp_path: Path) -> Label:
     """References of episode 0: its front view has no grey of its own."""
     asked = config(server.url, tmp_path, TEXT)
-    return Label(dataset=str(tiny_dataset), out=tmp_path / "out", reference="0", openai=asked)
+    return Label(
+        dataset=str(tiny_dataset),
+        out=tmp_path / "out",
+        reference="0",
+        openai=asked,
+        decode=DecodeConfig(processes=0),
+    )
 
 
 def metadata(out: Path) -> dict[str, str]:
@@ -107,7 +114,8 @@ def test_nothing_but_nonsense_gives_nan_and_no_crash(
     table = pq.read_table(command.out / FILE)
     assert not any(table["valid"].to_pylist())
     assert np.isnan(table["progress_sparse"].to_numpy()).all()
-    lines = [json.loads(line) for line in (command.out / LOG).read_text().splitlines()]
+    every = [json.loads(line) for line in (command.out / LOG).read_text().splitlines()]
+    lines = [line for line in every if "frames" in line]
     assert [(line["valid_share"], line["last_progress"]) for line in lines] == [(0.0, None)] * 3
     page = tmp_path / "report.html"
     Report(dataset=tiny_dataset, labels=command.out, out=page, image_size=32, max_media=1).run()

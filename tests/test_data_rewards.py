@@ -11,6 +11,7 @@ import tiny
 import torch
 
 from data.compaction import FILE
+from data.decoding import DecodeConfig
 from data.label import Label
 from data.rewards import ends_done, row_rewards
 from robo_reward.checkpoint import ModelConfig, build, save
@@ -102,7 +103,12 @@ def command(tiny_dataset: Path, tmp_path: Path) -> Label:
     for head in network.hop_heads:
         torch.nn.init.normal_(head.weight)  # type: ignore[arg-type]
     save(tmp_path / "model", network, config)
-    return Label(dataset=str(tiny_dataset), model=tmp_path / "model", out=tmp_path / "labels")
+    return Label(
+        dataset=str(tiny_dataset),
+        model=tmp_path / "model",
+        out=tmp_path / "labels",
+        decode=DecodeConfig(processes=0),
+    )
 
 
 def test_the_file_holds_the_reward_and_its_discount(command: Label) -> None:

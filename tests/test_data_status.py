@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_data_label import checkpoint, failing_at
+from test_data_label import HERE, checkpoint, failing_at
 from test_data_label_store import gone
 
 from data import labelling
@@ -31,7 +31,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def command(tiny_dataset: Path, model: Path, tmp_path: Path) -> Label:
-    return Label(dataset=str(tiny_dataset), model=model, out=tmp_path / "labels")
+    return Label(dataset=str(tiny_dataset), model=model, out=tmp_path / "labels", decode=HERE)
 
 
 @pytest.fixture

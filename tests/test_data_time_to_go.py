@@ -15,6 +15,7 @@ from tiny_vlm import make_tiny_vlm
 
 from data.adapt import Adapt
 from data.compaction import FILE
+from data.decoding import DecodeConfig
 from data.evaluate import Judged, seconds_error
 from data.label import Label
 from data.train import Train
@@ -42,7 +43,9 @@ def test_a_model_that_tells_seconds_labels_them(
     first = json.loads((command.out / "log.jsonl").read_text().splitlines()[0])
     assert first["time_to_go"] > 0
     out = command.out.parent / "labels"
-    Label(dataset=str(tiny_dataset), model=command.out, out=out).run()
+    Label(
+        dataset=str(tiny_dataset), model=command.out, out=out, decode=DecodeConfig(processes=0)
+    ).run()
     table = pq.read_table(out / FILE)
     assert table.schema.names[-2:] == ["time_to_go", "valid"]
     seconds, valid = table["time_to_go"].to_numpy(), table["valid"].to_numpy()

@@ -14,6 +14,7 @@ from tiny_vlm import make_tiny_vlm
 
 from data.adapt import Adapt
 from data.compaction import FILE
+from data.decoding import DecodeConfig
 from data.label import Label
 from data.train import Train
 from robo_reward.calibration import Calibration
@@ -184,7 +185,12 @@ def test_a_trained_model_keeps_it_and_labels_have_a_column(
     assert stored["settings"]["view_disagreement"] is True
     assert len(stored["settings"]["tracker"]["calibration"]["slopes"]) == 6
     assert load(compared.out).further == ("view_disagreement",)
-    Label(dataset=str(tiny_dataset), model=compared.out, out=tmp_path / "labels").run()
+    Label(
+        dataset=str(tiny_dataset),
+        model=compared.out,
+        out=tmp_path / "labels",
+        decode=DecodeConfig(processes=0),
+    ).run()
     table = pq.read_table(tmp_path / "labels" / FILE)
     assert table.schema.names[-2:] == ["view_disagreement", "valid"]
     assert (table["view_disagreement"].to_numpy() >= 0).all()
