@@ -35,10 +35,13 @@ class Store(Protocol):
     def read(self, name: str) -> bytes | None:
         """Return a content, or None where there is none."""
 
-    def create(self, name: str, content: bytes) -> bool:
-        """Give a name its content for good; return False if it has one already."""
+    def create(self, name: str, content: bytes, *, lasting: bool = True) -> bool:
+        """Give a name its content for good; return False if it has one already.
 
-    def replace(self, name: str, content: bytes) -> None:
+        What is ``lasting`` must survive a loss of power.
+        """
+
+    def replace(self, name: str, content: bytes, *, lasting: bool = True) -> None:
         """Give a name another content; a reader sees the old or the new one."""
 
     def remove(self, name: str) -> None:
@@ -73,10 +76,10 @@ class DirectoryStore:
             except FileNotFoundError:
                 return None
 
-    def create(self, name: str, content: bytes) -> bool:
+    def create(self, name: str, content: bytes, *, lasting: bool = True) -> bool:
         """Give a name its content for good; return False if it has one already."""
         path = self.root / name
-        with written(path), self._aside(content) as aside:
+        with written(path), self._aside(content, lasting=lasting) as aside:
             path.parent.mkdir(parents=True, exist_ok=True)
             try:
                 os.link(aside, path)
@@ -89,16 +92,18 @@ class DirectoryStore:
                         "labels need; choose a place on another disk"
                     ) from error
                 raise
-            sync_directory(path.parent)
+            if lasting:
+                sync_directory(path.parent)
             return True
 
-    def replace(self, name: str, content: bytes) -> None:
+    def replace(self, name: str, content: bytes, *, lasting: bool = True) -> None:
         """Give a name another content; a reader sees the old or the new one."""
         path = self.root / name
-        with written(path), self._aside(content) as aside:
+        with written(path), self._aside(content, lasting=lasting) as aside:
             path.parent.mkdir(parents=True, exist_ok=True)
             os.replace(aside, path)
-            sync_directory(path.parent)
+            if lasting:
+                sync_directory(path.parent)
 
     def remove(self, name: str) -> None:
         """Remove a name; fine if there is none."""
@@ -106,16 +111,17 @@ class DirectoryStore:
             (self.root / name).unlink(missing_ok=True)
 
     @contextmanager
-    def _aside(self, content: bytes) -> Iterator[Path]:
-        """Write a content aside, force it to the disk, and remove it afterwards."""
+    def _aside(self, content: bytes, *, lasting: bool) -> Iterator[Path]:
+        """Write a content aside, force it to the disk if it must last, and remove it afterwards."""
         folder = self.root / ASIDE
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{this_process()}-{secrets.token_hex(4)}"
         try:
             with path.open("xb") as file:
                 file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
+                if lasting:
+                    file.flush()
+                    os.fsync(file.fileno())
             yield path
         finally:
             path.unlink(missing_ok=True)

@@ -92,13 +92,13 @@ class Leases:
     def claim(self, unit: str) -> Lease | None:
         """Return the lease of a unit, now one's own; None while another holds it."""
         mine = Lease(process=this_process(), token=self.token)
-        if self.store.create(_name(unit), mine.content):
+        if self.store.create(_name(unit), mine.content, lasting=False):
             return self._keep(unit, mine)
         content = self.store.read(_name(unit))
         if content is None or not self._is_over(unit, content):
             return None
         mine = Lease(process=mine.process, token=self.token, deaths=Lease.parse(content).deaths + 1)
-        self.store.replace(_name(unit), mine.content)
+        self.store.replace(_name(unit), mine.content, lasting=False)
         now = self.store.read(_name(unit))
         return self._keep(unit, mine) if now == mine.content else None
 
@@ -119,7 +119,7 @@ class Leases:
                     del self.held[unit]
                     continue
                 self.held[unit] = Lease(**(asdict(lease) | {"beat": lease.beat + 1}))
-                self.store.replace(_name(unit), self.held[unit].content)
+                self.store.replace(_name(unit), self.held[unit].content, lasting=False)
 
     def _keep(self, unit: str, lease: Lease) -> Lease:
         with self._lock:

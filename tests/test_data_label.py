@@ -328,7 +328,7 @@ def test_a_full_disk_is_said_in_one_sentence_and_nothing_is_lost(
     sync, calls = os.fsync, iter(range(10**6))
 
     def full(handle: int) -> None:
-        if next(calls) > 6:
+        if next(calls) > 4:
             raise OSError(28, "No space left on device")
         sync(handle)
 

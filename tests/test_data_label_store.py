@@ -45,6 +45,19 @@ def test_a_name_gets_its_content_once(store: DirectoryStore) -> None:
     assert list((store.root / ASIDE).iterdir()) == []
 
 
+def test_what_must_last_is_forced_to_the_disk(
+    store: DirectoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forced: list[int] = []
+    monkeypatch.setattr(os, "fsync", forced.append)
+    store.create("units/a", b"first")
+    store.replace("units/a", b"second")
+    assert len(forced) == 4  # each content, and the name of each
+    store.create("leases/a", b"first", lasting=False)
+    store.replace("leases/a", b"second", lasting=False)
+    assert len(forced) == 4
+
+
 def test_of_many_writers_one_wins(store: DirectoryStore) -> None:
     won: list[int] = []
     start = threading.Barrier(8)
