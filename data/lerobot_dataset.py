@@ -1,7 +1,9 @@
 """Episodes of a LeRobotDataset v3.0, read with little memory and without LeRobot itself."""
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -205,18 +207,15 @@ class LeRobotEpisodes:
         path = self.root / name
         with parquet_errors(path):
             stat = path.stat()
-            file = _open_parquet(path, (stat.st_size, stat.st_ino, stat.st_mtime_ns))
-            begin = 0
-            for group in range(file.num_row_groups):
-                rows = file.metadata.row_group(group).num_rows
-                if begin < last and begin + rows > first:
-                    at = begin
-                    for batch in file.iter_batches(ROWS_AT_ONCE, [group], columns=names):
-                        low, high = max(first - at, 0), min(last - at, batch.num_rows)
-                        at += batch.num_rows
-                        if low < high:
-                            yield batch.slice(low, high - low)
-                begin += rows
+            file, starts = _open_parquet(path, (stat.st_size, stat.st_ino, stat.st_mtime_ns))
+            for group in range(max(0, bisect_right(starts, first) - 1), len(starts)):
+                if (at := starts[group]) >= last:
+                    break
+                for batch in file.iter_batches(ROWS_AT_ONCE, [group], columns=names):
+                    low, high = max(first - at, 0), min(last - at, batch.num_rows)
+                    at += batch.num_rows
+                    if low < high:
+                        yield batch.slice(low, high - low)
 
     def _columns(self, index: int) -> dict[str, NDArray[Any]]:
         names = [name for name in facts.COLUMNS if name in self._features]
@@ -256,9 +255,14 @@ class LeRobotEpisodes:
 
 
 @lru_cache(maxsize=2)
-def _open_parquet(path: Path, stamp: tuple[int, int, int]) -> pq.ParquetFile:
-    """Open a data file once for all episodes in it; ``stamp`` tells a rewritten file apart."""
-    return pq.ParquetFile(path)
+def _open_parquet(path: Path, stamp: tuple[int, int, int]) -> tuple[pq.ParquetFile, list[int]]:
+    """Open a data file once for all episodes in it; ``stamp`` tells a rewritten file apart.
+
+    With it come the first rows of its row groups: there is one an episode, and they may be many.
+    """
+    file = pq.ParquetFile(path)
+    sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
+    return file, [0, *accumulate(sizes)][:-1]
 
 
 def _camera_keys(
