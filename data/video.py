@@ -148,6 +148,7 @@ def _opened(
         raise DatasetError(f"there is no video {path}; copy it there or remove its episode")
     if path.stat().st_size == 0:
         raise DatasetError(f"the video {path} is empty (0 bytes); copy it again")
+    name = f"file:{path.absolute()}"
     options = {
         "protocol_whitelist": "file",
         "format_whitelist": media.CONTAINERS,
@@ -155,7 +156,7 @@ def _opened(
         **_bound(),
     }
     try:
-        with av.open(f"file:{path.absolute()}", options=options) as container:
+        with av.open(name, options=options, metadata_errors="replace") as container:
             yield container, _checked(path, container)
     except av.error.ValueError as error:  # so FFmpeg calls what is not on the list
         raise DatasetError(

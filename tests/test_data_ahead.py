@@ -22,6 +22,7 @@ from conftest import LENGTH, VIEWS, data_file, image, rewrite, write_dataset
 from data.ahead import Ahead, Decoded, LimitedEpisodes
 from data.decoding import DecodeConfig, why_lost
 from data.lerobot_dataset import LeRobotEpisodes, open_dataset
+from data.references import ReferenceFinder
 from robo_reward.errors import DatasetError, InputError
 
 SLOT = 2 * 16 * 16 * 3
@@ -147,6 +148,19 @@ def test_a_dataset_read_in_a_process_is_the_same_dataset(
         pids = [decoder.pid for decoder in limited._all]
     for pid in filter(None, pids):
         wait_until_gone(pid)
+
+
+def test_references_are_found_by_a_process_too(dataset: LeRobotEpisodes) -> None:
+    with LimitedEpisodes(dataset, ONE) as limited:
+        for choice in ("auto", "none", "1"):
+            finder = ReferenceFinder(limited, choice, size=16)
+            plain = ReferenceFinder(dataset, choice, size=16)
+            for index in range(3):
+                found, wanted = finder.find(index).references, plain.find(index).references
+                for one, other in ((found.start, wanted.start), (found.goal, wanted.goal)):
+                    assert one.keys() == other.keys()
+                    assert all(np.array_equal(one[view], other[view]) for view in one)
+        assert len(limited._all) == 1
 
 
 def test_a_killed_process_costs_its_episode_alone(
