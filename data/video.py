@@ -62,6 +62,7 @@ def frames(
     start_s: float = 0.0,
     size: int | None = None,
     stride: int = 1,
+    whole: bool = False,
 ) -> Iterator[tuple[int, NDArray[np.uint8]]]:
     """Yield (number, image) of ``count`` consecutive frames, every ``stride``-th of them.
 
@@ -71,6 +72,7 @@ def frames(
         start_s: Time of frame 0, in seconds from the start of the file.
         size: Side of the square that images are squashed to; None keeps their size.
         stride: Distance between the frames that are yielded.
+        whole: Whether there must be no more frames after those.
 
     Yields:
         Frame number (0, ``stride``, …) and its image, uint8 RGB (H, W, 3).
@@ -81,7 +83,8 @@ def frames(
     """
     media.check_length(f"the episode in {path}", count, 0.0)
     seen = 0
-    for number, frame in enumerate(islice(_decoded(path, start_s), count)):
+    decoded = _decoded(path, start_s)
+    for number, frame in enumerate(islice(decoded, count)):
         seen = number + 1
         if number % stride == 0:
             yield number, square(frame.to_ndarray(format="rgb24"), size)
@@ -89,6 +92,10 @@ def frames(
         raise DatasetError(
             f"{path} ends after {seen} of the {count} frames that the dataset claims from "
             f"{start_s:.2f} s on; the file was cut off: copy it again or remove the episode"
+        )
+    if whole and next(decoded, None) is not None:
+        raise DatasetError(
+            f"{path} holds more than the {count} frames that its header claims; export it again"
         )
 
 

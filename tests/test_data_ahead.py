@@ -20,7 +20,7 @@ import pytest
 from conftest import LENGTH, VIEWS, data_file, image, rewrite, write_dataset
 
 from data.ahead import Ahead, Decoded, LimitedEpisodes
-from data.decoding import DecodeConfig, why_lost
+from data.decoding import DecodeConfig, environment, why_lost
 from data.lerobot_dataset import LeRobotEpisodes, open_dataset
 from data.references import ReferenceFinder
 from robo_reward.errors import DatasetError, InputError
@@ -304,6 +304,24 @@ def test_memory_for_less_than_a_frame_is_refused(dataset: LeRobotEpisodes) -> No
 
 def test_usually_there_is_at_least_one_process_and_at_most_four() -> None:
     assert 1 <= DecodeConfig().count() <= 4
+
+
+def test_a_process_is_given_no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ROBO_REWARD_API_KEY", "secret")
+    monkeypatch.setenv("HF_TOKEN", "secret")
+    monkeypatch.setenv("ROBO_REWARD_MAX_PIXELS", "1000")
+    given = environment()
+    assert "secret" not in given.values()
+    assert (given["ROBO_REWARD_MAX_PIXELS"], given["CUDA_VISIBLE_DEVICES"]) == ("1000", "")
+
+
+def test_the_caps_hold_in_processes_too(
+    tiny_video_dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ROBO_REWARD_MAX_PIXELS", "1000")
+    source = open_dataset(tiny_video_dataset)
+    with ahead(source) as there, pytest.raises(DatasetError, match="claims 48x32 pixels, more"):
+        read(next(iter(there)))
 
 
 def test_how_a_process_ended_is_told_in_words() -> None:

@@ -212,6 +212,13 @@ def test_a_size_that_changes_on_the_way_is_told(tmp_path: Path) -> None:
         list(video.frames(both, count=14))
 
 
+def test_frames_beyond_those_that_were_promised_are_told(tmp_path: Path) -> None:
+    path = movie(tmp_path / "a.mp4")
+    assert len(list(video.frames(path, count=12, whole=True))) == 12
+    with pytest.raises(DatasetError, match=r"holds more than the 11 frames that its header claims"):
+        list(video.frames(path, count=11, whole=True))
+
+
 def test_recordings_are_checked_too(recordings: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ROBO_REWARD_MAX_PIXELS", "1000")
     with pytest.raises(DatasetError, match=r"front\.mp4 claims 48x32 pixels"):
