@@ -89,10 +89,9 @@ def _of_all(rows: Floats, names: list[str]) -> Floats:
     """Return (S,) statistics of the whole dataset, from those of its episodes (E, S)."""
     from lerobot.datasets.compute_stats import aggregate_feature_stats
 
-    count = names.index(COUNT)
-    told = rows[rows[:, count] > 0]
+    told = rows[rows[:, names.index(COUNT)] > 0]
     if not len(told):
-        return np.eye(len(names))[count]
+        return np.array([float(name == COUNT) for name in names])
     parts = [{name: row[[n]] for n, name in enumerate(names)} for row in told]
     figures = aggregate_feature_stats(parts)
     return np.array([figures[name].item() for name in names])

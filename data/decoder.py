@@ -25,7 +25,7 @@ import numpy as np
 from robo_reward.errors import DatasetError, InputError, RoboRewardError
 
 from .decoder_main import HEAD, MB, read_head
-from .decoding import DecodeConfig, Job, why_lost
+from .decoding import DecodeConfig, Job, environment, why_lost
 
 if TYPE_CHECKING:
     from .episodes import Views
@@ -43,12 +43,6 @@ START_S = 60.0
 _LOOK_S, _LEAVE_S = 0.2, 5.0
 _LARGEST = 1 << 20
 _PROGRAM = f"from {__package__}.decoder_main import main; main()"
-_ENVIRONMENT = {
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "MALLOC_ARENA_MAX": "2",  # each arena takes 64 MB of address space, which is limited
-    "CUDA_VISIBLE_DEVICES": "",
-}
 
 
 class Decoder:
@@ -170,7 +164,7 @@ class Decoder:
             }
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-c", _PROGRAM, json.dumps(setup)],
-                env=os.environ | _ENVIRONMENT | {"PYTHONPATH": os.pathsep.join(sys.path)},
+                env=environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=self._errors,

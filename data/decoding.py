@@ -2,12 +2,16 @@
 
 import os
 import signal
+import sys
 from dataclasses import dataclass
 
 from robo_reward.errors import InputError
 
 _AT_ONCE = 4
 """So many processes are started unless told, if there are twice as many cores."""
+
+_KEPT = ("PATH", "HOME", "TMPDIR", "LANG", "LC_", "LD_", "PYTHON", "ROBO_REWARD_MAX_")
+"""How the names of variables begin that a decoder is given: no key or token is among them."""
 
 
 def _usual() -> int:
@@ -55,6 +59,18 @@ class Job:
     views: tuple[str, ...]
     size: int | None
     stride: int = 1
+
+
+def environment() -> dict[str, str]:
+    """Return the environment of a process that decodes: it imports what this one does."""
+    kept = {name: value for name, value in os.environ.items() if name.startswith(_KEPT)}
+    return kept | {
+        "PYTHONPATH": os.pathsep.join(sys.path),
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "MALLOC_ARENA_MAX": "2",  # each arena takes 64 MB of address space, which is limited
+        "CUDA_VISIBLE_DEVICES": "",
+    }
 
 
 def why_lost(config: DecodeConfig, status: int | None, said: str) -> str:

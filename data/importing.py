@@ -155,7 +155,8 @@ def subtask_columns(recording: Recording, fps: int) -> dict[str, list[Any]]:
 def _rows(recording: Recording, succeeded: bool) -> Iterator[dict[str, Any]]:
     from . import video
 
-    streams = [video.frames(path, count=recording.length) for path in recording.videos.values()]
+    count = recording.length
+    streams = [video.frames(path, count=count, whole=True) for path in recording.videos.values()]
     for images in zip(*streams, strict=True):
         number = images[0][0]
         row: dict[str, Any] = {

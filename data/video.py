@@ -62,6 +62,7 @@ def frames(
     start_s: float = 0.0,
     size: int | None = None,
     stride: int = 1,
+    whole: bool = False,
 ) -> Iterator[tuple[int, NDArray[np.uint8]]]:
     """Yield (number, image) of ``count`` consecutive frames, every ``stride``-th of them.
 
@@ -71,6 +72,7 @@ def frames(
         start_s: Time of frame 0, in seconds from the start of the file.
         size: Side of the square that images are squashed to; None keeps their size.
         stride: Distance between the frames that are yielded.
+        whole: Whether there must be no more frames after those.
 
     Yields:
         Frame number (0, ``stride``, …) and its image, uint8 RGB (H, W, 3).
@@ -81,7 +83,8 @@ def frames(
     """
     media.check_length(f"the episode in {path}", count, 0.0)
     seen = 0
-    for number, frame in enumerate(islice(_decoded(path, start_s), count)):
+    decoded = _decoded(path, start_s)
+    for number, frame in enumerate(islice(decoded, count)):
         seen = number + 1
         if number % stride == 0:
             yield number, square(frame.to_ndarray(format="rgb24"), size)
@@ -89,6 +92,10 @@ def frames(
         raise DatasetError(
             f"{path} ends after {seen} of the {count} frames that the dataset claims from "
             f"{start_s:.2f} s on; the file was cut off: copy it again or remove the episode"
+        )
+    if whole and next(decoded, None) is not None:
+        raise DatasetError(
+            f"{path} holds more than the {count} frames that its header claims; export it again"
         )
 
 
@@ -148,6 +155,7 @@ def _opened(
         raise DatasetError(f"there is no video {path}; copy it there or remove its episode")
     if path.stat().st_size == 0:
         raise DatasetError(f"the video {path} is empty (0 bytes); copy it again")
+    name = f"file:{path.absolute()}"
     options = {
         "protocol_whitelist": "file",
         "format_whitelist": media.CONTAINERS,
@@ -155,7 +163,7 @@ def _opened(
         **_bound(),
     }
     try:
-        with av.open(f"file:{path.absolute()}", options=options) as container:
+        with av.open(name, options=options, metadata_errors="replace") as container:
             yield container, _checked(path, container)
     except av.error.ValueError as error:  # so FFmpeg calls what is not on the list
         raise DatasetError(

@@ -20,8 +20,9 @@ import pytest
 from conftest import LENGTH, VIEWS, data_file, image, rewrite, write_dataset
 
 from data.ahead import Ahead, Decoded, LimitedEpisodes
-from data.decoding import DecodeConfig, why_lost
+from data.decoding import DecodeConfig, environment, why_lost
 from data.lerobot_dataset import LeRobotEpisodes, open_dataset
+from data.references import ReferenceFinder
 from robo_reward.errors import DatasetError, InputError
 
 SLOT = 2 * 16 * 16 * 3
@@ -147,6 +148,19 @@ def test_a_dataset_read_in_a_process_is_the_same_dataset(
         pids = [decoder.pid for decoder in limited._all]
     for pid in filter(None, pids):
         wait_until_gone(pid)
+
+
+def test_references_are_found_by_a_process_too(dataset: LeRobotEpisodes) -> None:
+    with LimitedEpisodes(dataset, ONE) as limited:
+        for choice in ("auto", "none", "1"):
+            finder = ReferenceFinder(limited, choice, size=16)
+            plain = ReferenceFinder(dataset, choice, size=16)
+            for index in range(3):
+                found, wanted = finder.find(index).references, plain.find(index).references
+                for one, other in ((found.start, wanted.start), (found.goal, wanted.goal)):
+                    assert one.keys() == other.keys()
+                    assert all(np.array_equal(one[view], other[view]) for view in one)
+        assert len(limited._all) == 1
 
 
 def test_a_killed_process_costs_its_episode_alone(
@@ -290,6 +304,24 @@ def test_memory_for_less_than_a_frame_is_refused(dataset: LeRobotEpisodes) -> No
 
 def test_usually_there_is_at_least_one_process_and_at_most_four() -> None:
     assert 1 <= DecodeConfig().count() <= 4
+
+
+def test_a_process_is_given_no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ROBO_REWARD_API_KEY", "secret")
+    monkeypatch.setenv("HF_TOKEN", "secret")
+    monkeypatch.setenv("ROBO_REWARD_MAX_PIXELS", "1000")
+    given = environment()
+    assert "secret" not in given.values()
+    assert (given["ROBO_REWARD_MAX_PIXELS"], given["CUDA_VISIBLE_DEVICES"]) == ("1000", "")
+
+
+def test_the_caps_hold_in_processes_too(
+    tiny_video_dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ROBO_REWARD_MAX_PIXELS", "1000")
+    source = open_dataset(tiny_video_dataset)
+    with ahead(source) as there, pytest.raises(DatasetError, match="claims 48x32 pixels, more"):
+        read(next(iter(there)))
 
 
 def test_how_a_process_ended_is_told_in_words() -> None:

@@ -118,5 +118,5 @@ def test_a_picture_of_unknown_depth_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "goal").mkdir()
     deep = Image.fromarray(np.full((4, 4), 0.5, np.float32))
     deep.save(tmp_path / "goal/front.png", format="TIFF")
-    with pytest.raises(InputError, match=r"front\.png is not a readable image"):
+    with pytest.raises(InputError, match=r"front\.png holds no readable image"):
         read_directory(tmp_path)

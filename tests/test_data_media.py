@@ -212,6 +212,13 @@ def test_a_size_that_changes_on_the_way_is_told(tmp_path: Path) -> None:
         list(video.frames(both, count=14))
 
 
+def test_frames_beyond_those_that_were_promised_are_told(tmp_path: Path) -> None:
+    path = movie(tmp_path / "a.mp4")
+    assert len(list(video.frames(path, count=12, whole=True))) == 12
+    with pytest.raises(DatasetError, match=r"holds more than the 11 frames that its header claims"):
+        list(video.frames(path, count=11, whole=True))
+
+
 def test_recordings_are_checked_too(recordings: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ROBO_REWARD_MAX_PIXELS", "1000")
     with pytest.raises(DatasetError, match=r"front\.mp4 claims 48x32 pixels"):
@@ -326,3 +333,42 @@ def test_a_dataset_may_itself_be_a_link(copy: Path, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(copy)
     assert open_dataset(tmp_path / "link").fingerprint == open_dataset(copy).fingerprint
     assert json.loads((tmp_path / "link/meta/info.json").read_text())["fps"] == 10
+
+
+@pytest.mark.parametrize(("kind", "codec"), [("mp4", "h264"), ("mkv", "mpeg4"), ("mp4", "mpeg4")])
+def test_damaged_bytes_give_frames_or_a_sentence(tmp_path: Path, kind: str, codec: str) -> None:
+    rng = np.random.default_rng(0)
+    pictures = [rng.integers(0, 256, (32, 48, 3), np.uint8) for _ in range(12)]
+    whole = write_video(tmp_path / f"a.{kind}", pictures, codec).read_bytes()
+    path, ends = tmp_path / f"b.{kind}", {"frames": 0, "sentence": 0}
+    for number in range(40):
+        data = bytearray(whole)
+        for place in rng.integers(len(data), size=1 + number % 7):
+            data[place] = rng.integers(256)
+        if number % 5 == 0:  # the table of contents of an mp4 is at its end
+            data[-800 + number] ^= 255
+        path.write_bytes(data[: -number * 9] if number % 3 == 0 else data)
+        for start_s in (0.0, 0.5):
+            try:
+                assert len(list(video.frames(path, count=6, start_s=start_s, size=8))) == 6
+                ends["frames"] += 1
+            except DatasetError as error:
+                ends["sentence"] += str(path) in str(error)
+    assert min(ends.values()) > 0
+    assert sum(ends.values()) == 80
+
+
+@pytest.mark.parametrize("kind", [".png", ".jpg", ".webp"])
+def test_damaged_pictures_give_an_image_or_a_sentence(kind: str) -> None:
+    rng = np.random.default_rng(0)
+    whole = cv2.imencode(kind, rng.integers(0, 256, (32, 48, 3), np.uint8))[1].tobytes()
+    ended = 0
+    for number in range(60):
+        data = bytearray(whole)
+        for place in rng.integers(60 if number % 2 else len(data), size=3):
+            data[place] = rng.integers(256)
+        try:
+            ended += video.decode_picture(bytes(data), "it").dtype == np.uint8
+        except DatasetError as error:
+            ended += str(error).startswith("it ")
+    assert ended == 60
