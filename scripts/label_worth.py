@@ -1,0 +1,99 @@
+r"""What labels are worth: a policy cloned of a mixed dataset, with and without them.
+
+Collects episodes of which most are no good, labels them by a model that never saw them, and clones
+them in four ways, a few seeds each: all alike; those that `robo-reward filter` does not drop; all,
+weighed by how progress rises (RA-BC); and those that truly succeed, which nobody with a real robot
+knows. What is there is not made again:
+    python scripts/label_worth.py --model outputs/drawer-model --out outputs/worth
+"""
+
+import json
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import tyro
+
+from data.compaction import FILE
+
+WAYS = ("uniform", "filtered", "weighed", "truth")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Worth:
+    """Clone in all ways."""
+
+    model: Path
+    """Reward model of the task."""
+    out: Path
+    task: str = "open_drawer"
+    mix: str = "expert=.3 noise=.2 stop=.2 wrong_object=.15 miss=.15"
+    data: int = 80
+    """Episodes of the dataset."""
+    data_seed: int = 5000
+    steps: int = 300
+    seeds: int = 3
+    episodes: int = 100
+    """On which each policy is judged."""
+    cache: Path = Path("outputs/cache")
+
+    def run(self) -> None:
+        """Make what is missing and print the table."""
+        dataset, labels = self.out / "data", self.out / "labels"
+        kept = self.out / "filter.json"
+        if not dataset.exists():
+            told = ("--episodes", self.data, "--seed", self.data_seed, "--image-size", 96)
+            _call("collect", "--task", self.task, "--out", dataset, *told, "--mix", self.mix)
+        _call("label", "--dataset", dataset, "--model", self.model, "--out", labels)
+        if not kept.exists():
+            _call("filter", "--dataset", dataset, "--labels", labels, "--out", kept)
+        weights = keep_weights(labels, kept, self.out / "kept.parquet")
+        how: dict[str, tuple[Any, ...]] = {
+            "uniform": ("--failures",),
+            "filtered": ("--failures", "--weights", weights, "--weight-column", "kept"),
+            "weighed": ("--failures", "--weights", labels),
+            "truth": (),
+        }
+        print("| cloned | seed | success |\n|---|---|---|")
+        found: dict[str, list[float]] = {way: [] for way in WAYS}
+        for seed in range(self.seeds):
+            for way in WAYS:
+                rate = self._clone(dataset, f"{way}-{seed}", seed, how[way])
+                found[way].append(rate)
+                print(f"| {way} | {seed} | {rate:.2f} |", flush=True)
+        for way, rates in found.items():
+            print(f"{way}: mean {mean(rates):.3f} of {' '.join(f'{rate:.2f}' for rate in rates)}")
+
+    def _clone(self, dataset: Path, name: str, seed: int, flags: tuple[Any, ...]) -> float:
+        """Return the success of a policy, which is made unless it is there."""
+        out = self.out / name
+        if not (out / "eval.json").exists():
+            shape = ("--chunk", 8, "--replan-steps", 8, "--batch", 64)
+            much = ("--steps", self.steps, "--learning-rate", 1e-3, "--seed", seed)
+            told = ("--dataset", dataset, "--out", out, "--cache", self.cache)
+            _call("clone", *told, *shape, *much, *flags)
+            _call("eval", "--policy", out, "--env", self.task, "--episodes", self.episodes)
+        return float(json.loads((out / "eval.json").read_text())["success_rate"])
+
+
+def keep_weights(labels: Path, kept: Path, out: Path) -> Path:
+    """Write weights, 0 for the rows of episodes that the filter drops, else 1; return where."""
+    dropped = set(json.loads(kept.read_text())["drop"])
+    table = pq.read_table(labels / FILE, columns=["index", "episode_index", "frame_index"])
+    weights = [float(n not in dropped) for n in table["episode_index"].to_pylist()]
+    metadata = pq.read_schema(labels / FILE).metadata
+    table = table.append_column("kept", pa.array(weights, pa.float32()))
+    pq.write_table(table.replace_schema_metadata(metadata), out)
+    return out
+
+
+def _call(*args: Any) -> None:
+    subprocess.run(["robo-reward", *map(str, args)], check=True)
+
+
+if __name__ == "__main__":
+    tyro.cli(Worth).run()
