@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from robo_reward import lerobot_rows as facts
 from robo_reward.errors import DatasetError, InputError
+from robo_reward.images import Image
 from robo_reward.lerobot_rows import PREFIX
 
 from .episodes import Episode, Views
@@ -170,6 +171,21 @@ class LeRobotEpisodes:
         for images in zip(*streams, strict=True):
             yield images[0][0], {v: image for v, (_, image) in zip(views, images, strict=True)}
 
+    def window(self, index: int, view: str, first: int, count: int) -> Iterator[Image]:
+        """Yield frames ``first`` … ``first + count − 1`` of a view, without decoding all before.
+
+        Raises:
+            InputError: If there is no such episode or frame.
+            DatasetError: If the images cannot be decoded.
+        """
+        row, key = self._row(index), self._keys[view]
+        if not 0 <= first < first + count <= int(row["length"]):
+            raise InputError(f"episode {index} has no frames {first} to {first + count - 1}")
+        row |= {"length": count, "dataset_from_index": int(row["dataset_from_index"]) + first}
+        if key in self._video_files:
+            row[f"videos/{key}/from_timestamp"] += first / self._source.fps
+        yield from (image for _, image in self._stream(row, key, None, 1))
+
     def _row(self, index: int) -> dict[str, Any]:
         if not 0 <= index < len(self):
             raise InputError(f"{self.root} has no episode {index}; it has 0 to {len(self) - 1}")
@@ -202,6 +218,8 @@ class LeRobotEpisodes:
                         at += batch.num_rows
                         if low < high:
                             yield batch.slice(low, high - low)
+                        if at >= last:
+                            return
                 begin += rows
 
     def _columns(self, index: int) -> dict[str, NDArray[Any]]:

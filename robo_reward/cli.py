@@ -31,6 +31,8 @@ ORDER = (
     "eval",
     "label",
     "report",
+    "review",
+    "filter",
     "clone",
     "refine",
     "bench",
