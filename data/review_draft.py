@@ -52,7 +52,7 @@ class Draft:
         self._lengths, self._about = lengths, {**about, "reviewer": reviewer}
         with written(self.path):
             self.path.parent.mkdir(exist_ok=True)
-            self._lock = self.path.with_suffix(".lock").open("w")
+            self._lock = self.path.with_name(f".{self.path.stem}.lock").open("w")
         try:
             _take(self._lock, self.path, reviewer)
             self.decisions = dict(known)

@@ -51,7 +51,7 @@ const DEEDS = {
   "[": () => moveKeyframe(-1), "]": () => moveKeyframe(1),
   "{": () => moveKeyframe(-10), "}": () => moveKeyframe(10),
   ",": () => selectNext(-1), ".": () => selectNext(1),
-  n: () => $("note").focus(), t: () => $("parts").hidden || $("subtasks").focus(),
+  n: () => $("note").focus(), t: () => $("parts").hidden || $("subtasks").select(),
   u: undo, w: write, "?": () => $("help").showModal(),
 };
 

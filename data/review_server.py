@@ -27,7 +27,10 @@ USED = (
     "this address works once: it was used, or the token is wrong. Go on where the page is open, "
     "or end 'robo-reward review' and start it again for a new address; no decision is lost."
 )
-OPENED = '<!DOCTYPE html><meta charset="utf-8"><meta http-equiv="refresh" content="0;url=/">'
+OPENED = (
+    '<!DOCTYPE html><meta charset="utf-8"><link rel="icon" href="data:,">'
+    '<meta http-equiv="refresh" content="0;url=/">'
+)
 """Leads on from the token; a redirect would not carry the cookie if another page led here."""
 
 
