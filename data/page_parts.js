@@ -42,6 +42,16 @@ function draw(tag, attributes = {}, ...children) {
 
 const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
 const floats = (text) => new Float32Array(bytes(text).buffer);
+
+/* A curve: all its numbers, or the frames where a value begins and those values. */
+function curveOf(told, length) {
+  if (typeof told === "string") return floats(told);
+  const starts = new Uint32Array(bytes(told[0]).buffer), values = floats(told[1]);
+  const curve = new Float32Array(length);
+  starts.forEach((frame, i) => curve.fill(values[i], frame, starts[i + 1] ?? length));
+  return curve;
+}
+
 const number = (value) => (Number.isFinite(value) ? value.toFixed(3) : "–");
 const plural = (count, word) => `${count.toLocaleString("en")} ${word}${count === 1 ? "" : "s"}`;
 const instructionOf = (episode) => REPORT.instructions[episode.instruction];

@@ -85,7 +85,8 @@ def labelled_episodes(
         _labelled(dataset.episode(number), {name: columns[name][rows[number]] for name in columns})
         for number in wanted
     ]
-    return sorted(found, key=lambda one: (-one.suspicion.score, one.episode.index))
+    # rounded as a page shows it, so that both have the same order
+    return sorted(found, key=lambda one: (-round(one.suspicion.score, 4), one.episode.index))
 
 
 def rows_by_episode(labels: "pa.Table") -> dict[int, NDArray[np.int64]]:

@@ -35,6 +35,7 @@ def build_report(
     episodes: Sequence[int] | None = None,
     image_size: int = 160,
     max_media: int = 100,
+    media_mb: float = 40.0,
     on_media: Callable[[int], None] | None = None,
 ) -> str:
     """Return the report of a labelled dataset as the text of one HTML file.
@@ -45,6 +46,8 @@ def build_report(
         episodes: Which episodes; all that have labels if None.
         image_size: Side of the square pictures in pixels.
         max_media: How many episodes get pictures, the most suspicious first.
+        media_mb: How much they may take, shared evenly, in millions of characters; where that is
+            too little, pictures are coarser.
         on_media: Called with the characters used by each episode's pictures.
 
     Raises:
@@ -54,8 +57,9 @@ def build_report(
     found = labelled_episodes(dataset, labels, episodes)
     blocks = [_block(f"curves-{one.episode.index}", curve_block(one)) for one in found]
     pictured = sorted(one.episode.index for one in found[:max_media])
+    most = 1e6 * media_mb / max(1, len(pictured))
     for number in pictured:
-        media = encode_media(dataset, dataset.episode(number), image_size)
+        media = encode_media(dataset, dataset.episode(number), image_size, most=most)
         blocks.append(_block(f"media-{number}", media))
         if on_media is not None:
             on_media(len(blocks[-1]))
@@ -126,12 +130,26 @@ def _error(one: LabelledEpisode) -> float | None:
 
 
 def curve_block(one: LabelledEpisode) -> dict[str, Any]:
-    """Return the curves of an episode for JSON: base64 of float32 by name, flags and subtasks."""
-    curves = {name: base64_of(values, "<f4") for name, values in one.curves.items()}
+    """Return the curves of an episode for JSON, each by `curve_of`, with flags and subtasks."""
+    curves = {name: curve_of(values) for name, values in one.curves.items()}
     if one.episode.truth is not None:
-        curves["truth"] = base64_of(one.episode.truth, "<f4")
+        curves["truth"] = curve_of(one.episode.truth)
     subtasks = [[part.name, part.start, part.end] for part in one.episode.subtasks]
     return {"curves": curves, "valid": base64_of(one.valid, "u1"), "subtasks": subtasks}
+
+
+def curve_of(values: NDArray[Any]) -> str | list[str]:
+    """Return a curve for JSON: base64 of its float32 numbers.
+
+    One that holds its values for long, as labels do between two queries, is two of them: the
+    frames (uint32) where a value begins, and those values.
+    """
+    numbers = values.astype("<f4")
+    bits = numbers.view("<u4")
+    starts = np.flatnonzero(np.concatenate([[True], bits[1:] != bits[:-1]]))
+    if 2 * len(starts) >= len(numbers):
+        return base64_of(numbers, "<f4")
+    return [base64_of(starts, "<u4"), base64_of(numbers[starts], "<f4")]
 
 
 def base64_of(values: NDArray[Any], dtype: str) -> str:

@@ -42,7 +42,7 @@ function choose(episode) {
   button.scrollIntoView({ block: "nearest" });
   const stored = block(`curves-${episode.index}`);
   const curves = Object.fromEntries(
-    Object.entries(stored.curves).map(([key, text]) => [key, floats(text)]));
+    Object.entries(stored.curves).map(([key, told]) => [key, curveOf(told, episode.length)]));
   const media = block(`media-${episode.index}`);
   Object.assign(state, { episode, curves, media, valid: bytes(stored.valid),
     subtasks: stored.subtasks, frame: 0 });

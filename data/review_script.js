@@ -100,7 +100,7 @@ function take(told) {
 }
 
 function showDetail(told) {
-  const decode = ([key, text]) => [key, floats(text)];
+  const decode = ([key, curve]) => [key, curveOf(curve, state.episode.length)];
   const curves = Object.fromEntries(Object.entries(told.curves).map(decode));
   const same = curves.model.every((value, i) => Object.is(value, curves.progress_sparse[i]));
   if (same) delete curves.model;

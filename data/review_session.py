@@ -18,7 +18,7 @@ from .report_curves import (
     metadata_of,
     rows_by_episode,
 )
-from .report_page import base64_of, curve_block, summarize
+from .report_page import base64_of, curve_block, curve_of, summarize
 from .review_decisions import Decision, as_json, decision_of, problem
 from .review_draft import Draft
 from .review_places import (
@@ -133,7 +133,7 @@ class Session:
         found["curves"]["model"] = found["curves"]["progress_sparse"]
         if problem(decision, known_end(one.episode, decision).outcome) is None:
             after = self._corrected(number, decision)
-            shown = {name: base64_of(after[name], "<f4") for name in CURVES}
+            shown = {name: curve_of(after[name]) for name in CURVES}
             found["curves"] |= shown
             found["valid"] = base64_of(after["valid"], "u1")
         return {**found, **self._told(number)}
