@@ -81,7 +81,7 @@ class Filter:
         agreed = agreement(known, self.limits)
         drop = [number for number, one in judged.items() if one.verdict == "drop"]
         command = edit_command(dataset.root, drop)
-        content = {
+        content: dict[str, Any] = {
             "format": 1,
             "dataset": str(dataset.root),
             "dataset_fingerprint": dataset.fingerprint,
@@ -182,7 +182,7 @@ def small_pictures(dataset: "LeRobotEpisodes", number: int) -> "NDArray[np.float
         for frame in (0, last)
         for image in dataset.window(number, view, frame, 1)
     ]
-    return np.stack(small).reshape(-1).astype(np.float32) / 255
+    return np.stack(small).reshape(-1).astype(np.float32) / np.float32(255)
 
 
 def judge_all(traits: Mapping[int, Traits], near: Neighbours, limits: Limits) -> dict[int, Judged]:

@@ -46,12 +46,19 @@ function writeNow() {
   });
 }
 
+/* To the note, and after it back to where the page was. */
+function toNote() {
+  const before = $("detail").scrollTop;
+  $("note").focus();
+  $("note").addEventListener("blur", () => { $("detail").scrollTop = before; }, { once: true });
+}
+
 const DEEDS = {
   a: accept, s: () => mark("success"), f: () => mark("failure"), m: addKeyframe, x: deleteKeyframe,
   "[": () => moveKeyframe(-1), "]": () => moveKeyframe(1),
   "{": () => moveKeyframe(-10), "}": () => moveKeyframe(10),
   ",": () => selectNext(-1), ".": () => selectNext(1),
-  n: () => $("note").focus(), t: () => $("parts").hidden || $("subtasks").select(),
+  n: toNote, t: () => $("parts").hidden || $("subtasks").select(),
   u: undo, w: write, "?": () => $("help").showModal(),
 };
 
