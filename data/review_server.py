@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import signal
 import socket
 from concurrent.futures import ThreadPoolExecutor
@@ -57,7 +58,8 @@ def listen(port: int) -> socket.socket:
     try:
         return socket.create_server((HOST, port))
     except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or error
+        number = getattr(error, "errno", None)
+        reason = os.strerror(number) if number else error
         raise InputError(
             f"--port {port} cannot be used ({reason}); name another, or leave it out for a free one"
         ) from error

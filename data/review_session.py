@@ -63,7 +63,7 @@ class Session:
             OutputError: If the draft is open elsewhere or cannot be written.
         """
         self.version, self._reviewer, self._dataset = version_at(folder), reviewer, dataset
-        self._table = read_labels(self.version.labels)
+        self._table = read_labels(self.version.labels).combine_chunks()
         self._original = sha256(self.version.labels / LABELS_FILE)
         check_labels(dataset, self._table, str(self.version.labels / LABELS_FILE))
         if self.version.folder != self.version.labels:
