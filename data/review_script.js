@@ -289,19 +289,3 @@ function overlays(scale) {
     return mark;
   });
 }
-
-function drag(event, frame) {
-  event.stopPropagation();
-  event.preventDefault();
-  select(frame);
-  const { left, right, last } = state.scale, box = $("chart").getBoundingClientRect();
-  const at = ({ clientX }) => Math.round((last * (clientX - box.left - left)) / (right - left));
-  const ended = new AbortController();
-  addEventListener("pointermove", (moved) => seek(at(moved)), { signal: ended.signal });
-  for (const name of ["pointerup", "pointercancel"]) {
-    addEventListener(name, (up) => {
-      ended.abort();
-      if (name === "pointerup") moveKeyframe(at(up) - frame, frame);
-    }, { signal: ended.signal });
-  }
-}
