@@ -14,13 +14,12 @@ from numpy.typing import NDArray
 
 from robo_reward import lerobot_rows as facts
 from robo_reward.errors import DatasetError, InputError
-from robo_reward.lerobot_rows import PREFIX
+from robo_reward.images import Image
 
+from .cameras import PIXELS, camera_keys, unknown_views
 from .episodes import Episode, Views
 from .lerobot_meta import Metadata, fingerprint, locate, parquet_errors, read_metadata
 
-PIXELS = ("video", "image")
-"""Types of features that are cameras."""
 ROWS_AT_ONCE = 8
 """Rows of images that are in memory together while an episode is read from parquet."""
 
@@ -58,7 +57,7 @@ class LeRobotEpisodes:
         self.root = root
         self._meta = read_metadata(root)
         self._features: dict[str, dict[str, Any]] = self._meta.info["features"]
-        self._keys = _camera_keys(root, self._features, views)
+        self._keys = camera_keys(root, self._features, views)
         self.views = tuple(sorted(self._keys))
         self._source = facts.Source(
             name=str(root),
@@ -180,11 +179,26 @@ class LeRobotEpisodes:
         """
         missing = [view for view in views if view not in self._keys]
         if missing or not views:
-            raise DatasetError(_unknown_views(self.root, missing, self.views))
+            raise DatasetError(unknown_views(self.root, missing, self.views))
         row = self._row(index)
         streams = [self._stream(row, self._keys[view], size, stride) for view in views]
         for images in zip(*streams, strict=True):
             yield images[0][0], {v: image for v, (_, image) in zip(views, images, strict=True)}
+
+    def window(self, index: int, view: str, first: int, count: int) -> Iterator[Image]:
+        """Yield frames ``first`` … ``first + count − 1`` of a view, without decoding all before.
+
+        Raises:
+            InputError: If there is no such episode or frame.
+            DatasetError: If the images cannot be decoded.
+        """
+        row, key = self._row(index), self._keys[view]
+        if not 0 <= first < first + count <= int(row["length"]):
+            raise InputError(f"episode {index} has no frames {first} to {first + count - 1}")
+        row |= {"length": count, "dataset_from_index": int(row["dataset_from_index"]) + first}
+        if key in self._video_files:
+            row[f"videos/{key}/from_timestamp"] += first / self._source.fps
+        yield from (image for _, image in self._stream(row, key, None, 1))
 
     def _row(self, index: int) -> dict[str, Any]:
         if not 0 <= index < len(self):
@@ -216,6 +230,8 @@ class LeRobotEpisodes:
                     at += batch.num_rows
                     if low < high:
                         yield batch.slice(low, high - low)
+                    if at >= last:
+                        return
 
     def _columns(self, index: int) -> dict[str, NDArray[Any]]:
         names = [name for name in facts.COLUMNS if name in self._features]
@@ -263,38 +279,3 @@ def _open_parquet(path: Path, stamp: tuple[int, int, int]) -> tuple[pq.ParquetFi
     file = pq.ParquetFile(path)
     sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
     return file, [0, *accumulate(sizes)][:-1]
-
-
-def _camera_keys(
-    root: Path, features: dict[str, dict[str, Any]], views: tuple[str, ...] | None
-) -> dict[str, str]:
-    """Return view name → feature key of the cameras to use; depth maps are no views."""
-    cameras = [
-        key
-        for key, feature in features.items()
-        if feature["dtype"] in PIXELS and not _is_depth(feature.get("info") or {})
-    ]
-    known = {key.removeprefix(PREFIX): key for key in cameras if key.startswith(PREFIX)}
-    if views is None:
-        if not known:
-            listed = " ".join(cameras) or "none"
-            raise DatasetError(
-                f"{root} has no camera called {PREFIX}<view>; its images are: {listed}; "
-                f"name those to use with --views {listed if cameras else '...'}"
-            )
-        return known
-    named = known | {key: key for key in cameras}
-    missing = [view for view in views if view not in named]
-    if missing or not views:
-        every = tuple(known) + tuple(key for key in cameras if not key.startswith(PREFIX))
-        raise DatasetError(_unknown_views(root, missing, every))
-    return {view.removeprefix(PREFIX): named[view] for view in views}
-
-
-def _is_depth(info: dict[str, Any]) -> bool:
-    return bool(info.get("is_depth_map") or info.get("video.is_depth_map"))
-
-
-def _unknown_views(root: Path, missing: list[str], known: tuple[str, ...]) -> str:
-    asked = f"{root} has no view {', '.join(missing)}" if missing else "no view was asked for"
-    return f"{asked}; {root.name} has {', '.join(known)}: name some of those with --views"

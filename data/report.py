@@ -38,7 +38,9 @@ class Report:
     image_size: int = 160
     """Side of the pictures in pixels, 32 to 640."""
     max_media: int = 100
-    """How many episodes get pictures (some 0.2 MB a view), the most suspicious first."""
+    """How many episodes get pictures, the most suspicious first."""
+    media_mb: float = 40.0
+    """What all pictures may take in MB; they are made coarser where they would take more."""
     dry_run: bool = False
     """Say what would be done, and stop."""
 
@@ -71,6 +73,7 @@ class Report:
                 episodes=self.episodes,
                 image_size=self.image_size,
                 max_media=self.max_media,
+                media_mb=self.media_mb,
                 on_media=on_media,
             )
         write_page(page, self.out)
@@ -85,6 +88,8 @@ class Report:
             raise InputError(f"--image-size {self.image_size} is not between 32 and 640 pixels")
         if self.max_media < 0:
             raise InputError(f"--max-media {self.max_media} is negative; 0 means no pictures")
+        if not 0 < self.media_mb <= 1000:
+            raise InputError(f"--media-mb {self.media_mb} is not between 0 and 1000 MB")
         if self.out.is_dir():
             raise OutputError(f"--out {self.out} is a folder; name an HTML file in it")
         if self.out.exists() and not self.overwrite:

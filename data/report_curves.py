@@ -77,12 +77,7 @@ def labelled_episodes(
         InputError: If a wanted episode is not in the dataset, or has no labels.
         DatasetError: If an episode has not exactly one row per frame.
     """
-    numbers = labels["episode_index"].to_numpy()
-    frames = labels["frame_index"].to_numpy()
-    order = np.lexsort((frames, numbers))
-    present, starts = np.unique(numbers[order], return_index=True)
-    parts = np.split(order, starts[1:]) if len(order) else []
-    rows = {int(number): part for number, part in zip(present, parts, strict=True)}
+    rows = rows_by_episode(labels)
     columns = {name: labels[name].to_numpy() for name in ("frame_index", *CURVES, "valid")}
     wanted = sorted(rows) if episodes is None else list(dict.fromkeys(episodes))
     _check_wanted(dataset, wanted, rows.keys())
@@ -90,7 +85,17 @@ def labelled_episodes(
         _labelled(dataset.episode(number), {name: columns[name][rows[number]] for name in columns})
         for number in wanted
     ]
-    return sorted(found, key=lambda one: (-one.suspicion.score, one.episode.index))
+    # rounded as a page shows it, so that both have the same order
+    return sorted(found, key=lambda one: (-round(one.suspicion.score, 4), one.episode.index))
+
+
+def rows_by_episode(labels: "pa.Table") -> dict[int, NDArray[np.int64]]:
+    """Return episode → the places of its rows in a table of labels, in the order of frames."""
+    numbers = labels["episode_index"].to_numpy()
+    order = np.lexsort((labels["frame_index"].to_numpy(), numbers))
+    present, starts = np.unique(numbers[order], return_index=True)
+    parts = np.split(order, starts[1:]) if len(order) else []
+    return {int(number): part for number, part in zip(present, parts, strict=True)}
 
 
 def _check_wanted(dataset: EpisodeDataset, wanted: list[int], labelled: Set[int]) -> None:

@@ -7,7 +7,6 @@ policy lets no script run but the page's own.
 """
 
 import base64
-import hashlib
 import html
 import json
 from collections.abc import Callable, Sequence
@@ -17,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .episodes import EpisodeDataset
-from .pages import asset, fill
+from .pages import asset, fill, inline_hash, script
 from .report_curves import LabelledEpisode, labelled_episodes, metadata_of
 from .report_media import encode_media
 from .report_suspicion import Curve
@@ -36,6 +35,7 @@ def build_report(
     episodes: Sequence[int] | None = None,
     image_size: int = 160,
     max_media: int = 100,
+    media_mb: float = 40.0,
     on_media: Callable[[int], None] | None = None,
 ) -> str:
     """Return the report of a labelled dataset as the text of one HTML file.
@@ -46,6 +46,8 @@ def build_report(
         episodes: Which episodes; all that have labels if None.
         image_size: Side of the square pictures in pixels.
         max_media: How many episodes get pictures, the most suspicious first.
+        media_mb: How much they may take, shared evenly, in millions of characters; where that is
+            too little, pictures are coarser.
         on_media: Called with the characters used by each episode's pictures.
 
     Raises:
@@ -53,23 +55,32 @@ def build_report(
         DatasetError: If an episode has not exactly one row per frame.
     """
     found = labelled_episodes(dataset, labels, episodes)
-    blocks = [_block(f"curves-{one.episode.index}", _curves(one)) for one in found]
+    blocks = [_block(f"curves-{one.episode.index}", curve_block(one)) for one in found]
     pictured = sorted(one.episode.index for one in found[:max_media])
+    most = 1e6 * media_mb / max(1, len(pictured))
     for number in pictured:
-        media = encode_media(dataset, dataset.episode(number), image_size)
+        media = encode_media(dataset, dataset.episode(number), image_size, most=most)
         blocks.append(_block(f"media-{number}", media))
         if on_media is not None:
             on_media(len(blocks[-1]))
-    summary = _summary(dataset, metadata_of(labels), found, set(pictured))
+    summary = summarize(dataset, metadata_of(labels), found, set(pictured))
     return _fill(dataset.root.name, [_block("summary", summary), *blocks])
 
 
-def _summary(
+def summarize(
     dataset: EpisodeDataset,
     metadata: dict[str, str],
     found: list[LabelledEpisode],
     pictured: set[int],
 ) -> dict[str, Any]:
+    """Return what a list of episodes shows of each, for JSON.
+
+    Args:
+        dataset: The episodes.
+        metadata: What the labels say about their making.
+        found: The labelled episodes, in their order.
+        pictured: Numbers of those with pictures.
+    """
     texts = {text: None for one in found for text in one.episode.instructions[:1]}
     place = {text: number for number, text in enumerate(texts)}
     return {
@@ -118,15 +129,31 @@ def _error(one: LabelledEpisode) -> float | None:
     return round(float(finite.mean()), 4) if len(finite) else None
 
 
-def _curves(one: LabelledEpisode) -> dict[str, Any]:
-    curves = {name: _base64(values, "<f4") for name, values in one.curves.items()}
+def curve_block(one: LabelledEpisode) -> dict[str, Any]:
+    """Return the curves of an episode for JSON, each by `curve_of`, with flags and subtasks."""
+    curves = {name: curve_of(values) for name, values in one.curves.items()}
     if one.episode.truth is not None:
-        curves["truth"] = _base64(one.episode.truth, "<f4")
+        curves["truth"] = curve_of(one.episode.truth)
     subtasks = [[part.name, part.start, part.end] for part in one.episode.subtasks]
-    return {"curves": curves, "valid": _base64(one.valid, "u1"), "subtasks": subtasks}
+    return {"curves": curves, "valid": base64_of(one.valid, "u1"), "subtasks": subtasks}
 
 
-def _base64(values: NDArray[Any], dtype: str) -> str:
+def curve_of(values: NDArray[Any]) -> str | list[str]:
+    """Return a curve for JSON: base64 of its float32 numbers.
+
+    One that holds its values for long, as labels do between two queries, is two of them: the
+    frames (uint32) where a value begins, and those values.
+    """
+    numbers = values.astype("<f4")
+    bits = numbers.view("<u4")
+    starts = np.flatnonzero(np.concatenate([[True], bits[1:] != bits[:-1]]))
+    if 2 * len(starts) >= len(numbers):
+        return base64_of(numbers, "<f4")
+    return [base64_of(starts, "<u4"), base64_of(numbers[starts], "<f4")]
+
+
+def base64_of(values: NDArray[Any], dtype: str) -> str:
+    """Return an array's numbers as text, in a type such as ``<f4``."""
     return base64.b64encode(values.astype(dtype).tobytes()).decode()
 
 
@@ -142,9 +169,8 @@ def _fill(name: str, blocks: list[str]) -> str:
     parts = {
         "title": html.escape(name),
         "style": asset("report_style.css"),
-        "script": asset("report_script.js"),
+        "script": script("page_parts.js", "page_chart.js", "report_script.js"),
         "blocks": "".join(blocks),
     }
-    digest = hashlib.sha256(parts["script"].encode()).digest()
-    parts["script_hash"] = "sha256-" + base64.b64encode(digest).decode()
+    parts["script_hash"] = inline_hash(parts["script"])
     return fill(asset("report_template.html"), parts)

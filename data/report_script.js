@@ -1,83 +1,10 @@
-"use strict";
-(() => {
 const block = (id) => {
   const element = document.getElementById(id);
   return element ? JSON.parse(element.textContent) : null;
 };
-const $ = (id) => document.getElementById(id);
-const SVG = "http://www.w3.org/2000/svg";
 const REPORT = block("summary");
-
-const SERIES = [
-  ["progress_sparse", "Φ progress", "Share of the task done, fused from three anchors.", true],
-  ["confidence", "Confidence", "Chance that the truth lies within ±0.1 of Φ: strength of the band.", true],
-  ["progress_forward", "Forward", "Progress from comparing with the start.", true],
-  ["progress_backward", "Backward", "Progress from comparing with the goal.", true],
-  ["progress_incremental", "Incremental", "Progress built up from hop to hop.", true],
-  ["truth", "Truth", "True progress, where a simulator or an annotation knows it.", true],
-  ["success_prob", "Success", "Chance that the task is done at this frame.", false],
-  ["match_prob", "Match", "Chance that the behaviour pursues this instruction.", false],
-].map(([key, name, words, shown]) => ({ key, name, words, shown }));
-
-const SORTS = {
-  "suspicion": (e) => -e.score,
-  "episode": (e) => e.index,
-  "lowest end": (e) => e.end ?? -1,
-  "deepest fall": (e) => -e.values.fall,
-  "disagreement": (e) => -e.values.disagreement,
-  "least confidence": (e) => -e.values.doubt,
-  "most invalid": (e) => -e.values.invalid,
-  "error against truth": (e) => -(e.error ?? -1),
-  "longest": (e) => -e.length,
-};
-
 const state = { episode: null, curves: null, media: null, frame: 0, playing: 0, scale: null };
-
-function make(tag, attributes = {}, ...children) {
-  const element = document.createElement(tag);
-  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
-  element.append(...children);
-  return element;
-}
-
-function draw(tag, attributes = {}, ...children) {
-  const element = document.createElementNS(SVG, tag);
-  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
-  element.append(...children);
-  return element;
-}
-
-const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
-const floats = (text) => new Float32Array(bytes(text).buffer);
-const number = (value) => (Number.isFinite(value) ? value.toFixed(3) : "–");
-const plural = (count, word) => `${count.toLocaleString("en")} ${word}${count === 1 ? "" : "s"}`;
-const instructionOf = (episode) => REPORT.instructions[episode.instruction];
-const outcomeOf = (episode) =>
-  episode.outcome === null ? "outcome unknown" : episode.outcome ? "success" : "failure";
-
-function badge(episode) {
-  const kind = episode.outcome === null ? "" : episode.outcome ? " good" : " bad";
-  const sign = episode.outcome === null ? "" : episode.outcome ? "✓ " : "✗ ";
-  return make("span", { class: "badge" + kind }, sign + outcomeOf(episode));
-}
-
-function chips(episode) {
-  const score = make("span", { class: "chip score" }, `suspicion ${episode.score.toFixed(2)}`);
-  return [score, ...episode.reasons.map((text) => make("span", { class: "chip" }, text))];
-}
-
-/* A path through points, broken where a value is missing. */
-function pathOf(values, x, y) {
-  let path = "", open = false;
-  for (let i = 0; i < values.length; i++) {
-    if (values[i] === null || !Number.isFinite(values[i])) { open = false; continue; }
-    const next = i + 1 < values.length && values[i + 1] !== null && Number.isFinite(values[i + 1]);
-    const point = `${x(i).toFixed(1)} ${y(values[i]).toFixed(1)}`;
-    path += (open ? "L" : "M") + point + (open || next ? "" : "h.1");
-    open = true;
-  }
-  return path;
-}
+const marks = () => [], overlays = () => [], wanted = () => true;
 
 /* ---- header ---- */
 
@@ -105,52 +32,6 @@ function showHeader() {
   }
 }
 
-/* ---- list ---- */
-
-function spark(values) {
-  const x = (i) => 2 + (92 * i) / Math.max(1, values.length - 1), y = (v) => 35 - 0.32 * v;
-  return draw("svg", { class: "spark", viewBox: "0 0 96 38", "aria-hidden": "true" },
-    draw("path", { class: "base", d: "M2 35.5H94M2 3.5H94" }),
-    draw("path", { class: "phi", d: pathOf(values, x, y) }));
-}
-
-function card(episode) {
-  const text = instructionOf(episode);
-  const top = make("span", { class: "top" }, make("b", {}, `#${episode.index}`), badge(episode));
-  if (episode.behaviour) top.append(make("span", { class: "badge" }, episode.behaviour));
-  const button = make("button", { type: "button", "data-episode": episode.index }, top,
-    make("span", { class: "words", title: text }, text.slice(0, 300)), spark(episode.spark),
-    make("span", { class: "chips" }, ...chips(episode)));
-  button.addEventListener("click", () => choose(episode));
-  return make("li", {}, button);
-}
-
-const cards = new Map();
-let listed = [];
-
-function matches(episode, words) {
-  episode.haystack ??= [`#${episode.index}`, instructionOf(episode), episode.behaviour ?? "",
-    outcomeOf(episode), ...episode.reasons].join(" ").toLowerCase();
-  const whole = (word) => word.startsWith("#") && word.length > 1;
-  return words.every((word) =>
-    whole(word) ? word === `#${episode.index}` : episode.haystack.includes(word));
-}
-
-function showList() {
-  const words = $("filter").value.toLowerCase().split(/\s+/).filter(Boolean);
-  const key = SORTS[$("sort").value];
-  listed = REPORT.episodes.filter((episode) => matches(episode, words));
-  listed.sort((a, b) => key(a) - key(b) || a.index - b.index);
-  for (const episode of listed) {
-    if (!cards.has(episode.index)) cards.set(episode.index, card(episode));
-  }
-  const items = listed.map((episode) => cards.get(episode.index));
-  if (!items.length) items.push(make("li", { class: "empty" }, "No episode matches the filter."));
-  $("list").replaceChildren(...items);
-  $("count").textContent = listed.length === REPORT.episodes.length
-    ? plural(listed.length, "episode") : `${listed.length} of ${REPORT.episodes.length}`;
-}
-
 /* ---- one episode ---- */
 
 function choose(episode) {
@@ -161,7 +42,7 @@ function choose(episode) {
   button.scrollIntoView({ block: "nearest" });
   const stored = block(`curves-${episode.index}`);
   const curves = Object.fromEntries(
-    Object.entries(stored.curves).map(([key, text]) => [key, floats(text)]));
+    Object.entries(stored.curves).map(([key, told]) => [key, curveOf(told, episode.length)]));
   const media = block(`media-${episode.index}`);
   Object.assign(state, { episode, curves, media, valid: bytes(stored.valid),
     subtasks: stored.subtasks, frame: 0 });
@@ -172,20 +53,6 @@ function choose(episode) {
   showLegend();
   showChart();
   seek(0);
-}
-
-function showTitle(episode) {
-  $("name").textContent = `Episode ${episode.index}`;
-  $("outcome").replaceChildren(badge(episode));
-  $("behaviour").replaceChildren(
-    ...(episode.behaviour ? [make("span", { class: "badge" }, episode.behaviour)] : []));
-  const seconds = ((episode.length - 1) / episode.fps).toFixed(1);
-  const error = episode.error === null ? "" : ` · mean |Φ − truth| ${episode.error.toFixed(3)}`;
-  $("stats").textContent = `${plural(episode.length, "frame")} · ${seconds} s${error}`;
-  const text = instructionOf(episode);
-  $("instruction").textContent = text.slice(0, 1000) + (text.length > 1000 ? " …" : "");
-  $("instruction").title = text;
-  $("reasons").replaceChildren(...chips(episode));
 }
 
 function showViews(episode) {
@@ -204,7 +71,7 @@ function showViews(episode) {
   }));
 }
 
-function showTiles() {
+function showFrame() {
   if (!state.media) return;
   const { frames, across, down, views } = state.media;
   let tile = 0;
@@ -219,267 +86,7 @@ function showTiles() {
   }
 }
 
-function showLegend() {
-  const items = SERIES.filter(({ key }) => key in state.curves).map((series) => {
-    const { key, name, words } = series;
-    const mark = key === "confidence"
-      ? [draw("rect", { x: 1, y: 4, width: 11, height: 12, fill: "currentColor", opacity: .12 }),
-        draw("rect", { x: 12, y: 4, width: 11, height: 12, fill: "currentColor", opacity: .3 }),
-        draw("rect", { x: 23, y: 4, width: 11, height: 12, fill: "currentColor", opacity: .5 })]
-      : [draw("path", { class: `curve ${key}`, d: "M1 10H33" })];
-    const swatch = draw("svg", { "aria-hidden": "true", viewBox: "0 0 34 20" }, ...mark);
-    if (key === "confidence") swatch.setAttribute("class", "confidence swatch");
-    const button = make("button", { type: "button", "aria-pressed": series.shown,
-      "data-series": key, title: "Show or hide" }, swatch, make("b", {}, name),
-      make("output", { "data-read": key }), make("small", {}, words));
-    button.addEventListener("click", () => {
-      series.shown = !series.shown;
-      button.setAttribute("aria-pressed", series.shown);
-      showChart();
-      seek(state.frame);
-    });
-    return make("li", {}, button);
-  });
-  const invalid = state.valid.filter((flag) => !flag).length;
-  if (invalid) items.push(invalidLegend(invalid));
-  $("legend").replaceChildren(...items);
-}
+const onKey = (event) => act(event, usualKeys(event));
 
-function invalidLegend(count) {
-  const lines = draw("path", { class: "hatch", d: "M2 17L14 3M10 17L22 3M18 17L30 3" });
-  const swatch = draw("svg", { "aria-hidden": "true", viewBox: "0 0 34 20" }, lines);
-  return make("li", {}, make("div", { class: "plain" }, swatch, make("b", {}, "Invalid"),
-    make("span", {}, plural(count, "frame")),
-    make("small", {}, "Hatched: no valid label, so Φ is not given here.")));
-}
-
-/* ---- chart ---- */
-
-const shown = (key) => key in state.curves && SERIES.find((one) => one.key === key).shown;
-
-function scaleOf() {
-  const width = Math.max(280, $("chart").clientWidth), lane = state.subtasks.length ? 24 : 0;
-  const box = { left: 38, right: width - 14, top: 12 + lane, bottom: 236 + lane };
-  const last = Math.max(1, state.episode.length - 1);
-  return { ...box, width, height: box.bottom + 28, last,
-    x: (frame) => box.left + ((box.right - box.left) * frame) / last,
-    y: (value) => box.bottom - (box.bottom - box.top) * Math.min(1, Math.max(0, value)) };
-}
-
-function axes(scale) {
-  const parts = [];
-  for (const value of [0, .25, .5, .75, 1]) {
-    const y = scale.y(value);
-    parts.push(draw("path", { class: "gridline", d: `M${scale.left} ${y}H${scale.right}` }),
-      draw("text", { x: scale.left - 7, y: y + 4, "text-anchor": "end" }, String(value)));
-  }
-  const seconds = scale.last / state.episode.fps, room = (scale.right - scale.left) / 70;
-  const step = [.1, .2, .5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600]
-    .find((candidate) => seconds / candidate <= room) ?? seconds;
-  for (let i = 0; i * step <= seconds + 1e-9; i++) {
-    const at = (i * step).toFixed(step < 1 ? 1 : 0);
-    const x = scale.x(i * step * state.episode.fps);
-    parts.push(draw("path", { class: "gridline", d: `M${x} ${scale.bottom}v5` }),
-      draw("text", { x, y: scale.bottom + 18, "text-anchor": "middle" }, `${at} s`));
-  }
-  return parts;
-}
-
-/* Runs of frames without a valid label, each half a frame wider at both ends. */
-function invalidRuns() {
-  const runs = [];
-  for (let i = 0; i < state.valid.length; i++) {
-    if (state.valid[i]) continue;
-    const start = i;
-    while (i + 1 < state.valid.length && !state.valid[i + 1]) i++;
-    runs.push([start - .5, i + .5]);
-  }
-  return runs;
-}
-
-function hatching(scale) {
-  const pattern = draw("pattern", { id: "hatching", width: 7, height: 7,
-    patternUnits: "userSpaceOnUse", patternTransform: "rotate(45)" },
-    draw("path", { class: "hatch", d: "M0 0V7" }));
-  const boxes = invalidRuns().map(([start, end]) => {
-    const left = Math.max(scale.left, scale.x(start)), right = Math.min(scale.right, scale.x(end));
-    return draw("rect", { class: "invalid", x: left, width: Math.max(2, right - left),
-      y: scale.top, height: scale.bottom - scale.top, fill: "url(#hatching)", opacity: .6 },
-      draw("title", {}, "no valid label"));
-  });
-  return [draw("defs", {}, pattern), ...boxes];
-}
-
-/* The ±0.1 band, in pieces where Φ exists; its opacity follows the confidence. */
-function band(scale) {
-  const phi = state.curves.progress_sparse, sure = state.curves.confidence;
-  const steps = Math.max(1, Math.ceil(phi.length / 200)), stops = [];
-  for (let i = 0; i < phi.length; i += steps) {
-    const value = Number.isFinite(sure[i]) ? sure[i] : 0;
-    stops.push(draw("stop", { offset: i / scale.last, "stop-color": "currentColor",
-      "stop-opacity": (.04 + .46 * Math.min(1, Math.max(0, value))).toFixed(3) }));
-  }
-  const gradient = draw("linearGradient", { id: "sureness", gradientUnits: "userSpaceOnUse",
-    x1: scale.left, x2: scale.right, y1: 0, y2: 0 }, ...stops);
-  let path = "";
-  for (let i = 0; i < phi.length; i++) {
-    if (!Number.isFinite(phi[i])) continue;
-    const start = i;
-    while (i + 1 < phi.length && Number.isFinite(phi[i + 1])) i++;
-    const over = [], under = [];
-    for (let j = start; j <= i; j++) {
-      over.push(`${scale.x(j).toFixed(1)} ${scale.y(phi[j] + .1).toFixed(1)}`);
-      under.unshift(`${scale.x(j).toFixed(1)} ${scale.y(phi[j] - .1).toFixed(1)}`);
-    }
-    path += `M${[...over, ...under].join("L")}Z`;
-  }
-  const area = draw("path", { class: "band", d: path, fill: "url(#sureness)", stroke: "none" });
-  return draw("g", { class: "confidence" }, draw("defs", {}, gradient), area);
-}
-
-function subtaskLane(scale) {
-  return state.subtasks.flatMap(([name, start, end], place) => {
-    const left = scale.x(start), right = scale.x(end), room = Math.floor((right - left) / 6.4) - 1;
-    const label = name.length > room ? name.slice(0, Math.max(0, room - 1)) + "…" : name;
-    const parts = [draw("path", { class: "subtask", d: `M${right} ${scale.top - 20}V${scale.bottom}` })];
-    if (place === 0) {
-      parts.push(draw("path", { class: "subtask", d: `M${left} ${scale.top - 20}V${scale.bottom}` }));
-    }
-    if (room > 2) {
-      parts.push(draw("text", { x: (left + right) / 2, y: scale.top - 9, "text-anchor": "middle" },
-        label, draw("title", {}, name)));
-    }
-    return parts;
-  });
-}
-
-function showChart() {
-  if (!state.episode) return;
-  const scale = (state.scale = scaleOf());
-  const parts = [...axes(scale), ...hatching(scale), ...subtaskLane(scale)];
-  if (shown("confidence")) parts.push(band(scale));
-  for (const { key } of [...SERIES].reverse()) {
-    if (key === "confidence" || !shown(key)) continue;
-    parts.push(draw("path", { class: `curve ${key}`, d: pathOf(state.curves[key], scale.x, scale.y) }));
-  }
-  parts.push(draw("path", { class: "cursor", id: "cursor" }),
-    draw("circle", { class: "dot", id: "dot", r: 5 }));
-  $("chart").replaceChildren(draw("svg", { width: scale.width, height: scale.height, role: "img",
-    "aria-label": "Curves over time; the values at the chosen frame are listed below" }, ...parts));
-}
-
-/* ---- the chosen frame ---- */
-
-function seek(frame) {
-  const { episode, curves, scale } = state;
-  state.frame = Math.min(episode.length - 1, Math.max(0, Math.round(frame)));
-  const at = state.frame, time = (at / episode.fps).toFixed(2);
-  const flaw = state.valid[at] ? "" : " · invalid";
-  $("slider").value = at;
-  $("slider").setAttribute("aria-valuetext", `frame ${at}, ${time} seconds`);
-  $("time").textContent = `frame ${at} of ${episode.length - 1} · ${time} s${flaw}`;
-  for (const output of $("legend").querySelectorAll("output")) {
-    output.textContent = number(curves[output.dataset.read][at]);
-  }
-  $("cursor").setAttribute("d", `M${scale.x(at)} ${scale.top - 4}V${scale.bottom + 4}`);
-  const phi = curves.progress_sparse[at], visible = Number.isFinite(phi) && shown("progress_sparse");
-  $("dot").setAttribute("visibility", visible ? "visible" : "hidden");
-  if (visible) {
-    $("dot").setAttribute("cx", scale.x(at));
-    $("dot").setAttribute("cy", scale.y(phi));
-  }
-  showTiles();
-}
-
-function pause() {
-  cancelAnimationFrame(state.playing);
-  state.playing = 0;
-  $("play").textContent = "▶";
-  $("play").setAttribute("aria-label", "Play");
-}
-
-function play() {
-  if (state.playing) return pause();
-  const last = state.episode.length - 1;
-  let position = state.frame >= last ? 0 : state.frame, before = performance.now();
-  const tick = (now) => {
-    position += ((now - before) / 1000) * state.episode.fps * Number($("speed").value);
-    before = now;
-    seek(Math.floor(position));
-    if (position >= last) return pause();
-    state.playing = requestAnimationFrame(tick);
-  };
-  $("play").textContent = "❚❚";
-  $("play").setAttribute("aria-label", "Pause");
-  state.playing = requestAnimationFrame(tick);
-}
-
-function walk(step) {
-  if (!listed.length) return;
-  const place = listed.indexOf(state.episode);
-  choose(listed[Math.min(listed.length - 1, Math.max(0, place < 0 ? 0 : place + step))]);
-}
-
-function onKey(event) {
-  const target = event.target, typing = target === $("filter") || target.tagName === "SELECT";
-  if (event.ctrlKey || event.metaKey || event.altKey) return;
-  if (event.key === "Escape" && typing) return target.blur();
-  if (typing || !state.episode) return;
-  const jump = event.shiftKey ? 10 : 1, inList = $("list").contains(target);
-  const stay = (step) => { pause(); seek(state.frame + step); };
-  const actions = {
-    ArrowLeft: () => stay(-jump), ArrowRight: () => stay(jump),
-    Home: () => stay(-Infinity), End: () => stay(Infinity),
-    j: () => walk(1), k: () => walk(-1), "/": () => $("filter").focus(),
-  };
-  if (inList) {
-    const follow = (step) => {
-      walk(step);
-      cards.get(state.episode.index).firstChild.focus();
-    };
-    Object.assign(actions, { ArrowDown: () => follow(1), ArrowUp: () => follow(-1) });
-  }
-  if (!["BUTTON", "SUMMARY"].includes(target.tagName)) actions[" "] = play;
-  if (!(event.key in actions)) return;
-  event.preventDefault();
-  actions[event.key]();
-}
-
-function followPointer() {
-  const go = (event) => {
-    const { left, right, last } = state.scale;
-    const x = event.clientX - $("chart").firstChild.getBoundingClientRect().left;
-    pause();
-    seek((last * (x - left)) / (right - left));
-  };
-  $("chart").addEventListener("pointerdown", (event) => {
-    $("chart").setPointerCapture(event.pointerId);
-    go(event);
-  });
-  $("chart").addEventListener("pointermove", (event) => { if (event.buttons) go(event); });
-}
-
-function start() {
-  showHeader();
-  for (const name of Object.keys(SORTS)) {
-    const useful = name !== "error against truth" || REPORT.episodes.some((e) => e.error !== null);
-    if (useful) $("sort").append(make("option", {}, name));
-  }
-  showList();
-  $("filter").addEventListener("input", showList);
-  $("sort").addEventListener("change", showList);
-  $("slider").addEventListener("input", () => { pause(); seek(Number($("slider").value)); });
-  $("play").addEventListener("click", play);
-  document.addEventListener("keydown", onKey);
-  followPointer();
-  const asked = location.hash.slice(1);
-  choose(listed.find((episode) => String(episode.index) === asked) ?? listed[0]);
-  new ResizeObserver(() => {
-    if (state.scale.width === scaleOf().width) return;
-    showChart();
-    seek(state.frame);
-  }).observe($("chart"));
-}
-
-start();
-})();
+showHeader();
+wirePage();

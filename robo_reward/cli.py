@@ -33,6 +33,8 @@ ORDER = (
     "status",
     "verify",
     "report",
+    "review",
+    "filter",
     "clone",
     "refine",
     "bench",

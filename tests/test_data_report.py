@@ -158,6 +158,7 @@ def test_an_existing_file_is_kept_unless_told_to_replace_it(folder: Path) -> Non
     [
         ({"image_size": 8}, InputError, "--image-size 8 is not between 32 and 640"),
         ({"max_media": -1}, InputError, "--max-media -1 is negative"),
+        ({"media_mb": 0.0}, InputError, "--media-mb 0.0 is not between 0 and 1000 MB"),
         ({"episodes": ()}, InputError, "--episodes names no episode"),
         ({"episodes": (0, 9)}, InputError, "there is no episode 9"),
         ({"labels": Path("nowhere")}, DatasetError, "nowhere holds no progress.parquet"),

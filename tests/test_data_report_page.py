@@ -14,7 +14,7 @@ from test_data_report import NASTY, FakeDataset, block, episode, labels_for, sma
 from data.episodes import Subtask
 from data.report_curves import check_labels, labelled_episodes
 from data.report_media import encode_media, stride_of
-from data.report_page import build_report
+from data.report_page import build_report, curve_of
 from robo_reward.errors import DatasetError, InputError
 
 # ---- curves and pictures ----
@@ -92,9 +92,48 @@ def test_the_page_holds_every_number_of_the_labels_exactly() -> None:
     for number in range(3):
         stored = block(page, f"curves-{number}")["curves"]
         rows = table.filter(pa.compute.equal(table["episode_index"], number))
-        for name, text in stored.items():
-            values = np.frombuffer(base64.b64decode(text), "<f4")
+        for name, told in stored.items():
+            values = unpacked(told, 30)
             assert np.array_equal(values, rows[name].to_numpy(), equal_nan=True)
+
+
+def unpacked(told: str | list[str], length: int) -> np.ndarray:
+    if isinstance(told, str):
+        return np.frombuffer(base64.b64decode(told), "<f4")
+    starts = np.frombuffer(base64.b64decode(told[0]), "<u4")
+    values = np.frombuffer(base64.b64decode(told[1]), "<f4")
+    return np.repeat(values, np.diff([*starts, length]))
+
+
+def test_curves_that_hold_their_values_are_told_shortly_and_exactly() -> None:
+    held = np.repeat(np.array([np.nan, 0.25, 0.5, np.nan], np.float32), [3, 5, 1, 4])
+    told = curve_of(held)
+    assert isinstance(told, list)
+    assert np.frombuffer(base64.b64decode(told[0]), "<u4").tolist() == [0, 3, 8, 9]
+    assert np.array_equal(unpacked(told, 13), held, equal_nan=True)
+    rising = np.linspace(0, 1, 13, dtype=np.float32)
+    assert unpacked(curve_of(rising), 13).tolist() == rising.tolist()
+    assert isinstance(curve_of(rising), str)
+    assert unpacked(curve_of(np.array([0.5])), 1).tolist() == [0.5]
+
+
+def test_pictures_get_coarser_until_they_fit_and_keep_their_places() -> None:
+    dataset, _ = small()
+    free = encode_media(dataset, dataset.episode(0), 160)
+    size = sum(len(view["jpeg"]) for view in free["views"].values())
+    shapes = []
+    for most in (size, size - 1, size // 3, 1):
+        media = encode_media(dataset, dataset.episode(0), 160, most=most)
+        views = media["views"].values()
+        assert most == 1 or sum(len(view["jpeg"]) for view in views) <= most
+        coded = np.frombuffer(base64.b64decode(media["views"]["front"]["jpeg"]), np.uint8)
+        picture = cv2.imdecode(coded, cv2.IMREAD_COLOR)
+        shapes.append(picture.shape[:2])
+        down, across = (edge // parts for edge, parts in zip(shapes[-1], (3, 10), strict=True))
+        assert abs(int(picture[2 * down + down // 2, 9 * across + across // 2, 2]) - 29) < 6
+    assert shapes[0] == (480, 1600)
+    assert shapes[-1] == (168, 560)
+    assert encode_media(dataset, dataset.episode(0), 160, most=size) == free
 
 
 def test_the_summary_counts_rows_and_shows_all_metadata_there_is() -> None:
@@ -124,7 +163,7 @@ def test_truth_and_subtasks_are_shown_where_known_with_the_mean_error() -> None:
     one = episode(0, truth=truth, subtasks=(Subtask(name="reach", start=0, end=12),))
     page = build_report(FakeDataset([one]), labels_for([one], {0: truth * 0.5}), max_media=0)
     stored = block(page, "curves-0")
-    assert np.array_equal(np.frombuffer(base64.b64decode(stored["curves"]["truth"]), "<f4"), truth)
+    assert np.array_equal(unpacked(stored["curves"]["truth"], 30), truth)
     assert stored["subtasks"] == [["reach", 0, 12]]
     assert block(page, "summary")["episodes"][0]["error"] == pytest.approx(0.25, abs=1e-4)
 
