@@ -66,12 +66,12 @@ def is_finished(root: Path, plan: Plan) -> bool:
 def compact(root: Path, store: Store, plan: Plan) -> None:
     """Write the sidecar of a plan, whose units are all there, and remove the units.
 
-    The manifest is written first, then the sidecar takes its place, then units go: whenever a
-    process is killed, doing it again ends in the same.
+    The sidecar takes its place first, then the manifest says so, then units go: whenever a process
+    is killed, doing it again ends in the same, and no manifest is beside another's sidecar.
 
     Raises:
         UnitGoneError: If a unit is gone.
-        DatasetError: If a unit is damaged; it is removed, so that it is made again.
+        DatasetError: If units are damaged; they are removed, so that they are made again.
         OutputError: If the place cannot be written.
     """
     import pyarrow.parquet as pq
@@ -96,8 +96,10 @@ def compact(root: Path, store: Store, plan: Plan) -> None:
             about |= {"unreadable": ranges(unread)} if unread else {}
             about |= {name: json.dumps(counts) for name, counts in counted.items()}
             writer.add_key_value_metadata(about)
-        manifest = {"plan_sha256": plan.digest, "file_sha256": file_digest(partial)}
-        write_atomically(root / MANIFEST, json.dumps(manifest | {"units": digests}).encode())
+        whole = file_digest(partial)
+    manifest = {"plan_sha256": plan.digest, "file_sha256": whole, "units": digests}
+    with written(root / MANIFEST):
+        write_atomically(root / MANIFEST, json.dumps(manifest).encode())
     clear(root)
 
 
@@ -114,16 +116,23 @@ def clear(root: Path) -> None:
 
 
 def _units(store: Store, plan: Plan) -> "Iterator[tuple[int, pa.Table, dict[str, Any]]]":
+    bad: list[str] = []
     for episode in range(len(plan.lengths)):
         name = f"{UNITS}/{unit_name(episode)}"
         content = store.read(name)
         if content is None:
             raise UnitGoneError(f"the unit of episode {episode} is gone; repeat the command")
         try:
-            yield episode, *unpack(content, episode, plan=plan)
+            unit = unpack(content, episode, plan=plan)
         except DatasetError as error:
             store.remove(name)
-            raise DatasetError(f"{error}; it is removed: repeat the command") from error
+            bad.append(str(error))
+            continue
+        if not bad:
+            yield episode, *unit
+    if bad:
+        others = f" (and {len(bad) - 1} others)" if bad[1:] else ""
+        raise DatasetError(f"{bad[0]}{others}; what is damaged is removed: repeat the command")
 
 
 def faults(root: Path, plan: Plan, manifest: Manifest) -> Iterator[str]:
@@ -180,3 +189,13 @@ def references_used(root: Path) -> dict[str, list[int]]:
 
     told = json.loads(pq.read_schema(root / FILE).metadata[b"references_used"])
     return {source: numbers(shown) for source, shown in told.items()}
+
+
+def unread(root: Path) -> list[str]:
+    """Return, of labels in a directory, a line that names episodes without a verdict, if any."""
+    import pyarrow.parquet as pq
+
+    told = pq.read_schema(root / FILE).metadata.get(b"unreadable")
+    if told is None:
+        return []
+    return [f"episodes that could not be read, and have no valid row: {told.decode()}"]

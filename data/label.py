@@ -1,6 +1,5 @@
 """``robo-reward label``: the progress of every frame of a dataset, as a parquet sidecar."""
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,19 +13,12 @@ from robo_reward.shaping import check_discount
 from .decoding import DecodeConfig
 from .label_job import TOGETHER
 from .label_places import begin_anew, check_place, check_room, place_in_world
+from .label_share import GAMMA, Share, label_share, open_share
 from .leases import TIMEOUT_S
 from .references import AUTO
 
 if TYPE_CHECKING:
-    from robo_reward.model import QueryModel
-
-    from .episodes import EpisodeDataset
-    from .labelling import Worker
     from .lerobot_dataset import LeRobotEpisodes
-    from .references import ReferenceFinder
-
-GAMMA = 0.99
-"""Discount per row of the column ``reward``, unless told."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,25 +88,26 @@ class Label:
         Raises:
             RoboRewardError: With one sentence for whatever the user can mend.
         """
-        from .compaction import FILE, references_used
+        from .compaction import FILE, references_used, unread
 
         rank, world = self.check()
-        check_place(self.out, overwrite=self.overwrite and not self.dry_run, world=world)
+        check_place(self.out, overwrite=self.overwrite, world=world)
         dataset, frames = self._told()
+        if self.dry_run:
+            return
         if self.write_columns is not None:
             from .columns import check_columns
 
             check_columns(dataset, self.write_columns, overwrite=self.overwrite)
-        if self.dry_run:
-            return
         check_room(self.out, frames)
         if self.overwrite:
+            open_share(self.share(rank, world))  # what cannot begin must not end what is there
             begin_anew(self.out)
         with progress_bar("label", len(dataset), "episodes") as bar:
-            remarks = self._work(rank, world, bar)
+            remarks = self._work(self.share(rank, world), bar)
         for source, shown in references_used(self.out).items():
             print(f"references of {len(shown)} episodes: {source}")
-        for remark in remarks:
+        for remark in (*remarks, *unread(self.out)):
             print(remark)
         print(f"labels: {self.out / FILE}")
         self._write_besides(dataset.root)
@@ -136,13 +129,36 @@ class Label:
         if self.ray_address and self.launcher != "ray":
             raise InputError("--ray-address is for --launcher ray; give both or neither")
         self.decode.count()
-        return place_in_world(self.rank, self.world)
+        rank, world = place_in_world(self.rank, self.world)
+        if world > 1 and (self.write_columns or self.rabc_name):
+            raise InputError(
+                "--write-columns and --rabc-name are not for one of several processes; repeat the "
+                "command alone with them once all have ended"
+            )
+        return rank, world
 
-    def decode_each(self) -> DecodeConfig:
-        """Return how each worker decodes: the processes are shared among those of this machine."""
-        if self.decode.processes is not None:
-            return self.decode
-        return replace(self.decode, processes=max(1, self.decode.count() // self.workers))
+    def share(self, rank: int, world: int) -> Share:
+        """Return what each worker is told."""
+        decode = self.decode
+        if decode.processes is None:
+            decode = replace(decode, processes=max(1, decode.count() // self.workers))
+        return Share(
+            dataset=self.dataset,
+            model=self.model,
+            out=self.out,
+            reference=self.reference,
+            views=self.views,
+            gamma=self.gamma,
+            workers=self.workers,
+            rank=rank,
+            world=world,
+            lease_timeout=self.lease_timeout,
+            together=self.together,
+            skip_unreadable=self.skip_unreadable,
+            device=self.device,
+            decode=decode,
+            openai=self.openai,
+        )
 
     def _write_besides(self, dataset: Path) -> None:
         """Write what was asked for beside the sidecar."""
@@ -168,7 +184,7 @@ class Label:
         print(f"{len(dataset)} episodes, {frames} frames of {', '.join(dataset.views)}")
         return dataset, frames
 
-    def _work(self, rank: int, world: int, bar: Callable[..., None]) -> list[str]:
+    def _work(self, share: Share, bar: Callable[..., None]) -> list[str]:
         """Label by this process or by several; return what the user should know."""
         from .label_plan import UNITS
         from .label_store import DirectoryStore
@@ -179,7 +195,7 @@ class Label:
         there = len(store.names(UNITS))
         bar(there)
         if self.workers == 1 and self.launcher == "processes":
-            return label_share(replace(self, rank=rank, world=world), 0, lambda _: bar(1))
+            return label_share(share, 0, lambda _: bar(1))
         seen = there
 
         def look() -> None:
@@ -188,7 +204,6 @@ class Label:
             bar(now - seen)
             seen = now
 
-        told = replace(self, rank=rank, world=world)
         how: dict[str, Any] = {
             "count": self.workers,
             "done": lambda: len(store.names(UNITS)),
@@ -197,104 +212,7 @@ class Label:
         if self.launcher == "ray":
             from .label_ray import run_in_ray
 
-            return run_in_ray(label_share, told, address=self.ray_address, **how)
+            return run_in_ray(label_share, share.anywhere(), address=self.ray_address, **how)
         from .label_workers import run_workers
 
-        return run_workers(label_share, told, **how)
-
-
-def label_share(
-    command: Label, number: int, on_unit: Callable[[int], None] = lambda frames: None
-) -> list[str]:
-    """Label units with others until none is left; return what the user should know.
-
-    Args:
-        command: What was asked for, with its rank and world.
-        number: Which worker of this process's machine.
-        on_unit: Called with the frames of each unit that is published here.
-
-    Raises:
-        RoboRewardError: With one sentence for whatever the user can mend.
-    """
-    from .ahead import LimitedEpisodes
-    from .judges import open_judge
-    from .lerobot_dataset import open_dataset
-    from .references import ReferenceFinder
-
-    dataset = open_dataset(command.dataset, views=command.views or None)
-    model = open_judge(
-        command.model, command.openai, device=command.device or _gpu(command, number)
-    )
-    model.check_views(dataset.views)
-    rank, world = command.check()
-    with LimitedEpisodes(dataset, command.decode_each()) as limited:
-        finder = ReferenceFinder(limited, command.reference, size=model.settings.image_size)
-        worker = make_worker(dataset, model, finder, command.out, command=command, on_unit=on_unit)
-        worker.run(rank * command.workers + number, world * command.workers)
-    return model.remarks()
-
-
-def _gpu(command: Label, number: int) -> str | None:
-    """Return the GPU of a worker; None where there is but one worker, or no GPU."""
-    if command.workers == 1:
-        return None
-    import torch
-
-    count = torch.cuda.device_count()
-    if count:
-        return f"cuda:{number % count}"
-    torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // command.workers))
-    return None
-
-
-def make_worker(
-    dataset: "EpisodeDataset",
-    model: "QueryModel",
-    finder: "ReferenceFinder",
-    out: Path,
-    *,
-    command: Label | None = None,
-    on_unit: Callable[[int], None] = lambda frames: None,
-) -> "Worker":
-    """Return a worker that labels into a directory; as a command says, or by the defaults."""
-    from .label_job import Job
-    from .label_store import DirectoryStore
-    from .labelling import Worker
-    from .leases import Leases
-
-    store = DirectoryStore(out)
-    job = Job(
-        dataset=dataset,
-        model=model,
-        finder=finder,
-        gamma=command.gamma if command else GAMMA,
-        together=command.together if command else TOGETHER,
-        decode=command.decode_each() if command else None,
-        skip_unreadable=bool(command and command.skip_unreadable),
-    )
-    leases = Leases(store, timeout_s=command.lease_timeout if command else TIMEOUT_S)
-    return Worker(job=job, root=out, store=store, leases=leases, on_unit=on_unit)
-
-
-def write_labels(
-    dataset: "EpisodeDataset", model: "QueryModel", finder: "ReferenceFinder", out: Path
-) -> Path:
-    """Write the labels of a dataset into a directory as the command does; return the sidecar.
-
-    What was labelled there before is kept. Memory does not grow with the dataset, but for the
-    references of each further instruction.
-
-    Args:
-        dataset: The episodes.
-        model: Who judges them.
-        finder: Who says what start and goal look like.
-        out: The directory.
-
-    Raises:
-        RoboRewardError: If an episode cannot be read, the labels there are others, or the place
-            cannot be written.
-    """
-    from .compaction import FILE
-
-    make_worker(dataset, model, finder, out).run()
-    return out / FILE
+        return run_workers(label_share, share, **how)

@@ -36,8 +36,8 @@ class Job:
     """Discount per row of the column ``reward``."""
     together: int = TOGETHER
     """Episodes that share passes at most."""
-    decode: DecodeConfig | None = None
-    """How episodes are decoded ahead; None: here, when they are judged."""
+    decode: DecodeConfig
+    """How episodes are decoded ahead."""
     skip_unreadable: bool = False
     """Publish an episode that cannot be read as rows without a valid verdict."""
 
@@ -74,7 +74,7 @@ class Job:
             episodes,
             size=self.model.settings.image_size,
             stride=self.model.stride(self.dataset.episode(0).fps),
-            config=self.decode or DecodeConfig(processes=0),
+            config=self.decode,
         )
 
     def groups(self, plan: Plan) -> list[Group]:

@@ -54,15 +54,23 @@ def begin_anew(out: Path) -> None:
     """Forget what was begun in a directory; a finished sidecar stays until the next is whole.
 
     Raises:
-        OutputError: If it cannot be removed.
+        OutputError: If somebody is at work there, or it cannot be removed.
     """
     from .compaction import MANIFEST, clear
     from .label_plan import PLAN
+    from .label_store import DirectoryStore, is_dead
+    from .leases import FOLDER, holders
 
+    for unit, lease in holders(DirectoryStore(out)).items():
+        if not is_dead(lease.process):
+            raise OutputError(
+                f"{lease.process} is at work on {unit} in {out}: end it first, or remove "
+                f"{out / FOLDER} if it runs no more"
+            )
     with written(out):
         (out / MANIFEST).unlink(missing_ok=True)
-        (out / PLAN).unlink(missing_ok=True)
-    clear(out)
+        clear(out)
+        (out / PLAN).unlink(missing_ok=True)  # last: no unit may be left to another plan
 
 
 def place_in_world(rank: int | None, world: int | None) -> tuple[int, int]:
@@ -74,7 +82,10 @@ def place_in_world(rank: int | None, world: int | None) -> tuple[int, int]:
     if rank is None and world is None:
         for of_rank, of_world in LAUNCHERS:
             if of_rank in os.environ and of_world in os.environ:
-                rank, world = int(os.environ[of_rank]), int(os.environ[of_world])
+                told = os.environ[of_rank], os.environ[of_world]
+                if not all(number.isdecimal() for number in told):
+                    raise InputError(f"{of_rank}={told[0]} of {of_world}={told[1]}: no numbers")
+                rank, world = map(int, told)
                 break
         else:
             return 0, 1

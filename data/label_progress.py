@@ -61,8 +61,12 @@ def read_progress(root: Path) -> "tuple[Plan, Progress]":
     assert plan is not None
     finished = is_finished(root, plan)
     count = len(plan.lengths)
-    labelled = list(range(count)) if finished else [int(name) for name in store.names(UNITS)]
-    held = {unit: lease for unit, lease in holders(store).items() if unit != COMPACTION}
+    there = [int(name) for name in store.names(UNITS) if name.isdecimal()]
+    labelled = list(range(count)) if finished else [n for n in there if n < count]
+    leases = holders(store)
+    held = {unit: lease for unit, lease in leases.items() if unit.isdecimal()}
+    last = leases.get(COMPACTION)
+    ending = last is not None and not is_dead(last.process)
     workers: dict[str, list[int]] = {}
     for unit, lease in held.items():
         if not is_dead(lease.process):
@@ -71,7 +75,7 @@ def read_progress(root: Path) -> "tuple[Plan, Progress]":
     frames = sum(plan.lengths[episode] for episode in labelled)
     left = (sum(plan.lengths) - frames) / rate if workers and rate else float("nan")
     return plan, Progress(
-        state="finished" if finished else "running" if workers else "stopped",
+        state="finished" if finished else "running" if workers or ending else "stopped",
         units=len(labelled),
         of=count,
         frames=frames,
@@ -79,6 +83,7 @@ def read_progress(root: Path) -> "tuple[Plan, Progress]":
         failed={
             int(unit): (store.read(f"{FAILED}/{unit}") or b"").decode()
             for unit in store.names(FAILED)
+            if unit.isdecimal()
         },
         workers=workers,
         dead=len(held) - sum(map(len, workers.values())),

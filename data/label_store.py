@@ -56,9 +56,8 @@ class DirectoryStore:
     """
 
     def __init__(self, root: Path) -> None:
-        """Use ``root``, which is made when something is written; clear up after dead writers."""
+        """Use ``root``, which is made when something is written."""
         self.root, self.place = root, str(root)
-        self._sweep()
 
     def names(self, folder: str) -> list[str]:
         """Return the names in a folder, sorted; none where there is no such folder."""
@@ -110,6 +109,13 @@ class DirectoryStore:
         with written(self.root / name):
             (self.root / name).unlink(missing_ok=True)
 
+    def sweep(self) -> None:
+        """Remove what dead processes of this machine left aside."""
+        with suppress(OSError):
+            for path in (self.root / ASIDE).iterdir():
+                if is_dead(path.name.rpartition("-")[0]):
+                    path.unlink(missing_ok=True)
+
     @contextmanager
     def _aside(self, content: bytes, *, lasting: bool) -> Iterator[Path]:
         """Write a content aside, force it to the disk if it must last, and remove it afterwards."""
@@ -125,13 +131,6 @@ class DirectoryStore:
             yield path
         finally:
             path.unlink(missing_ok=True)
-
-    def _sweep(self) -> None:
-        """Remove what dead processes of this machine left aside."""
-        with suppress(OSError):
-            for path in (self.root / ASIDE).iterdir():
-                if is_dead(path.name.rpartition("-")[0]):
-                    path.unlink(missing_ok=True)
 
 
 def sync_directory(path: Path) -> None:

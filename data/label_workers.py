@@ -11,7 +11,7 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
@@ -60,9 +60,9 @@ def run_workers(
     deaths, before = 0, done()
     try:
         while crew:
-            time.sleep(LOOK_S)
+            ready = wait([worker.pipe for worker in crew], timeout=LOOK_S)
             on_look()
-            for worker in [one for one in crew if not one.process.is_alive()]:
+            for worker in [one for one in crew if one.pipe in ready]:
                 crew.remove(worker)
                 end = _end_of(worker)
                 if isinstance(end, list):
@@ -111,6 +111,8 @@ def _end_of(worker: _Running) -> list[str] | RoboRewardError | None:
         return None
     finally:
         worker.pipe.close()
+        worker.process.join(LEAVE_S)
+        worker.process.kill()
         worker.process.join()
     return end
 

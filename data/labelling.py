@@ -11,16 +11,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from robo_reward.console import RunLog
-from robo_reward.errors import DatasetError
+from robo_reward.errors import DatasetError, OutputError
 
 from .compaction import UnitGoneError, compact, is_finished, ranges
 from .label_job import Group, Job, check_unchanged
-from .label_plan import FAILED, UNITS, pack, unit_name
+from .label_plan import FAILED, UNITS, Plan, pack, unit_name
 from .label_rows import asked, episode_rows, unread_rows
 from .label_store import Store, this_process
 from .leases import Leases
+from .references import ReferenceEpisodeError
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from robo_reward.model import Asked, Labels
 
     from .ahead import Decoded
@@ -76,23 +79,33 @@ class Worker:
         self.plan.adopt(self.store)
         groups = self.job.groups(self.plan)
         first = rank * len(groups) // world
-        left = groups[first:] + groups[:first]
+        order = groups[first:] + groups[:first]
         with closing(RunLog(self.root / LOG)) as self.log, self.leases:
-            while left and not is_finished(self.root, self.plan):
-                late: list[Group] = []
-                self._label_all(left, late)
-                left = late
-                if left:
-                    self._rest()
-            self._compact()
+            try:
+                self._until_finished(order)
+            except OutputError:  # another worker may have ended the run, and cleared up, meanwhile
+                if not is_finished(self.root, self.plan):
+                    raise
             self._say_spent()
 
-    def _label_all(self, groups: list[Group], late: list[Group]) -> None:
+    def _until_finished(self, order: list[Group]) -> None:
+        """Label what is left, wait for what others are at, and make the sidecar of all."""
+        left = order
+        while not is_finished(self.root, self.plan):
+            self._label_all(left)
+            settled = {*self.store.names(UNITS), *self.store.names(FAILED)}
+            left = [group for group in order if not settled.issuperset(map(unit_name, group))]
+            if left:
+                self._rest()
+            else:
+                self._compact()
+
+    def _label_all(self, groups: list[Group]) -> None:
         """Label what can be claimed, each group while the next is decoded."""
         claimed: deque[Group] = deque()
 
         def reached() -> Iterator[int]:
-            for group in self._claimed(groups, late):
+            for group in self._claimed(groups):
                 claimed.append(group)
                 yield from group
 
@@ -101,6 +114,7 @@ class Worker:
             for first in stream:
                 group = claimed.popleft()
                 waited, begun = ahead.waited_s, time.monotonic()
+                self.leases.begin(unit_name(group[0]))
                 asked = self._ask([first], stream, group)
                 self._label(group, asked)
                 self.leases.release(unit_name(group[0]))
@@ -108,25 +122,26 @@ class Worker:
                 self.spent.decode += waited
                 self.spent.model += time.monotonic() - begun - waited
 
-    def _claimed(self, groups: list[Group], late: list[Group]) -> Iterator[Group]:
-        """Yield those that are claimed now; put those that others are at into ``late``."""
+    def _claimed(self, groups: list[Group]) -> Iterator[Group]:
+        """Yield those that can be claimed now."""
         settled = {*self.store.names(UNITS), *self.store.names(FAILED)}
         for group in groups:
+            name = unit_name(group[0])
             if settled.issuperset(map(unit_name, group)):
                 continue
-            lease = self.leases.claim(unit_name(group[0]))
+            lease = self.leases.claim(name)
             if lease is None:
-                late.append(group)
-            elif not (unsettled := [n for n in group if not self._settled(unit_name(n))]):
-                self.leases.release(unit_name(group[0]))
-            elif lease.deaths >= MOST_DEATHS:
-                for index in unsettled:
-                    self._give_up(index, f"{lease.deaths} workers died over {ranges(unsettled)}")
-                self.leases.release(unit_name(group[0]))
-            else:
+                continue
+            unsettled = [n for n in group if not self._settled(unit_name(n))]
+            if unsettled and lease.deaths < MOST_DEATHS:
                 if lease.deaths:
                     self.log.write(episode=group[0], taken_over=lease.deaths)
                 yield group
+                continue
+            for index in unsettled:
+                why = f"{lease.deaths} workers died at work on {ranges(unsettled)}"
+                self._fail(self.job.dataset.episode(index), why, {"references": ""})
+            self.leases.release(name)
 
     def _settled(self, unit: str) -> bool:
         if self.store.read(f"{UNITS}/{unit}") is not None:
@@ -141,11 +156,13 @@ class Worker:
         found: dict[int, Asked | DatasetError] = {}
         for decoded in chain(first, islice(stream, len(group) - 1)):
             shown: Iterable[Views] = (views for _, views in decoded.frames)
+            episode = job.dataset.episode(decoded.index)
             try:
                 if len(group) > 1:
                     shown = list(shown)
-                episode = job.dataset.episode(decoded.index)
                 found[decoded.index] = asked(episode, job.model, job.finder, shown)
+            except ReferenceEpisodeError:
+                raise  # it is not this episode's fault, and would fail all that are shown it
             except DatasetError as error:
                 found[decoded.index] = error
         return found
@@ -174,18 +191,28 @@ class Worker:
     ) -> None:
         """Publish the unit of an episode, unless it is there; or say why it cannot be."""
         job, start = self.job, time.monotonic()
+        if self.store.read(f"{UNITS}/{unit_name(episode.index)}") is not None:
+            return
         if isinstance(labels, DatasetError):
-            if not job.skip_unreadable:
-                self._give_up(episode.index, str(labels))
-                return
-            further["unreadable"] = str(labels)
-            rows = unread_rows(episode, job.model.further)
-        else:
-            rows = episode_rows(episode, labels, job.model.further, job.gamma)
-        unit = pack(rows, plan=self.plan, further=further)
-        mine = self.store.create(f"{UNITS}/{unit_name(episode.index)}", unit)
+            self._fail(episode, str(labels), further)
+            return
+        rows = episode_rows(episode, labels, job.model.further, job.gamma)
+        self._write(episode, rows, further)
         seconds = time.monotonic() - start
         self.spent.write, self.spent.model = self.spent.write + seconds, self.spent.model - seconds
+
+    def _fail(self, episode: "Episode", reason: str, further: dict[str, Any]) -> None:
+        """Say why an episode cannot be labelled, or publish rows without a verdict on request."""
+        if not self.job.skip_unreadable:
+            self.store.replace(f"{FAILED}/{unit_name(episode.index)}", reason.encode())
+            return
+        rows = unread_rows(episode, self.job.model.further)
+        self._write(episode, rows, {"counted": {}} | further | {"unreadable": reason})
+
+    def _write(self, episode: "Episode", rows: "pa.Table", further: dict[str, Any]) -> None:
+        """Publish a unit, and log it if nobody was faster."""
+        unit = pack(rows, plan=self.plan, further=further)
+        mine = self.store.create(f"{UNITS}/{unit_name(episode.index)}", unit)
         if mine:
             valid, phi = rows["valid"].to_numpy(), rows["progress_sparse"].to_numpy()
             self.log.write(
@@ -197,31 +224,32 @@ class Worker:
             )
             self.on_unit(rows.num_rows)
 
-    def _give_up(self, index: int, reason: str) -> None:
-        self.store.replace(f"{FAILED}/{unit_name(index)}", reason.encode())
-
     def _rest(self) -> None:
         time.sleep(POLL_S)
         self.spent.idle += POLL_S
 
     def _compact(self) -> None:
-        """Make the sidecar, or wait for whoever does.
+        """Make the sidecar, unless somebody else is at it.
 
         Raises:
-            DatasetError: If units failed.
+            DatasetError: If units failed, or the dataset was changed.
+            OutputError: If another run has begun there.
         """
         check_failures(self.store)
-        while not is_finished(self.root, self.plan):
-            if self.leases.claim(COMPACTION) is None:
-                self._rest()
-                continue
-            check_unchanged(self.job.dataset)
-            try:
-                compact(self.root, self.store, self.plan)
-            except UnitGoneError:
-                if not is_finished(self.root, self.plan):  # else another one was faster
-                    raise
-            self.leases.release(COMPACTION)
+        if self.leases.claim(COMPACTION) is None:
+            self._rest()
+            return
+        check_unchanged(self.job.dataset)
+        if Plan.read(self.store) != self.plan:
+            raise OutputError(
+                f"another labelling run has begun in {self.root} meanwhile; this one has ended"
+            )
+        try:
+            compact(self.root, self.store, self.plan)
+        except UnitGoneError:
+            if not is_finished(self.root, self.plan):  # else another one was faster
+                raise
+        self.leases.release(COMPACTION)
 
 
 def _since(before: Counts, now: Counts) -> Counts:
@@ -241,7 +269,7 @@ def check_failures(store: Store) -> None:
     if not failed:
         return
     reason = (store.read(f"{FAILED}/{failed[0]}") or b"").decode()
-    others = f" (and episodes {', '.join(str(int(n)) for n in failed[1:])})" if failed[1:] else ""
+    others = f" (and {ranges([int(unit) for unit in failed[1:]])})" if failed[1:] else ""
     raise DatasetError(
         f"episode {int(failed[0])}{others} could not be labelled: {reason}; the others are kept: "
         "mend it and repeat the command, or pass --skip-unreadable for rows without a verdict"

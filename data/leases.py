@@ -9,7 +9,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Self
 
 from robo_reward.errors import InputError, OutputError
@@ -19,6 +19,7 @@ from .label_store import Store, is_dead, this_process
 FOLDER = "leases"
 TIMEOUT_S = 60.0
 """Seconds without a heartbeat after which a worker on another machine counts as dead."""
+LONGEST_S = 1e6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,8 +32,10 @@ class Lease:
     """Tells this holder from any other."""
     beat: int = 0
     """Rises as long as the holder lives."""
+    begun: bool = False
+    """Whether the holder is at work on it, and did not only put it by."""
     deaths: int = 0
-    """How many holders died over this unit before."""
+    """How many holders died at work on this unit before."""
 
     @property
     def content(self) -> bytes:
@@ -68,8 +71,11 @@ class Leases:
         Raises:
             InputError: If the timeout is no positive time.
         """
-        if not timeout_s > 0.0:
-            raise InputError(f"--lease-timeout must be seconds above 0, got {timeout_s}")
+        if not 0.0 < timeout_s < LONGEST_S:
+            raise InputError(
+                f"--lease-timeout must be seconds above 0 and below {LONGEST_S:.0f}, "
+                f"got {timeout_s}"
+            )
         self.store, self.timeout_s, self.clock = store, timeout_s, clock
         self.token = secrets.token_hex(8)
         self.held: dict[str, Lease] = {}
@@ -97,10 +103,18 @@ class Leases:
         content = self.store.read(_name(unit))
         if content is None or not self._is_over(unit, content):
             return None
-        mine = Lease(process=mine.process, token=self.token, deaths=Lease.parse(content).deaths + 1)
+        theirs = Lease.parse(content)
+        mine = replace(mine, deaths=theirs.deaths + theirs.begun)
         self.store.replace(_name(unit), mine.content, lasting=False)
         now = self.store.read(_name(unit))
         return self._keep(unit, mine) if now == mine.content else None
+
+    def begin(self, unit: str) -> None:
+        """Say that the work on a unit begins: if the holder dies now, the unit may be why."""
+        with self._lock:
+            if unit in self.held:
+                self.held[unit] = replace(self.held[unit], begun=True)
+                self.store.replace(_name(unit), self.held[unit].content, lasting=False)
 
     def release(self, unit: str) -> None:
         """Give a unit back; one that was taken over is left to whoever has it now."""
@@ -118,7 +132,7 @@ class Leases:
                 if content is None or Lease.parse(content).token != self.token:
                     del self.held[unit]
                     continue
-                self.held[unit] = Lease(**(asdict(lease) | {"beat": lease.beat + 1}))
+                self.held[unit] = replace(lease, beat=lease.beat + 1)
                 self.store.replace(_name(unit), self.held[unit].content, lasting=False)
 
     def _keep(self, unit: str, lease: Lease) -> Lease:

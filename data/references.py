@@ -15,6 +15,10 @@ OWN_LAST_FRAME = "own-last-frame"
 AUTO, NONE = "auto", "none"
 
 
+class ReferenceEpisodeError(DatasetError):
+    """An episode whose ends are shown as the references of others cannot be read."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Found:
     """References and where they come from, in words for screen and metadata."""
@@ -90,9 +94,19 @@ class ReferenceFinder:
         return Found(references=ends, source=self.source(index))
 
     def ends(self, index: int) -> References:
-        """Return the first and last frame of an episode, read once and kept."""
+        """Return the first and last frame of an episode, read once and kept.
+
+        Raises:
+            ReferenceEpisodeError: If it cannot be read.
+        """
         if index not in self._ends:
-            self._ends[index] = self._read_ends(index)
+            try:
+                self._ends[index] = self._read_ends(index)
+            except DatasetError as error:
+                raise ReferenceEpisodeError(
+                    f"episode {index}, whose ends are shown as references, cannot be read: "
+                    f"{error}; or name another episode with --reference"
+                ) from error
         return self._ends[index]
 
     def success(self, text: str, *, other_than: int) -> int | None:

@@ -21,8 +21,8 @@ import tyro
 import robo_reward
 from data import open_dataset
 from data.compaction import references_used
-from data.label import write_labels
 from data.label_places import begin_anew
+from data.label_share import write_labels
 from data.references import ReferenceFinder
 from data.report import read_labels
 from data.report_curves import labelled_episodes

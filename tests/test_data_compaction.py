@@ -12,7 +12,7 @@ import pytest
 
 from data import compaction
 from data.compaction import FILE, MANIFEST, Manifest, UnitGoneError, compact, faults, is_finished
-from data.label_plan import UNITS, Plan, pack, unit_name
+from data.label_plan import UNITS, Plan, pack, unit_name, unpack
 from data.label_rows import unread_rows
 from data.label_store import DirectoryStore
 from robo_reward.episodes import Episode
@@ -82,6 +82,7 @@ def test_it_ends_in_the_same_file_whenever_it_was_killed(
         with pytest.raises(KeyboardInterrupt):
             compact(store.root, store, PLAN)
     assert store.names(UNITS) == ["000000", "000001"]
+    assert (store.root / FILE).is_file()
     assert is_finished(store.root, PLAN) == (step == "clear")
     compact(store.root, store, PLAN)
     whole = (store.root / FILE).read_bytes()
@@ -92,7 +93,7 @@ def test_it_ends_in_the_same_file_whenever_it_was_killed(
 
 def test_a_unit_that_was_changed_is_removed_to_be_made_again(store: DirectoryStore) -> None:
     store.replace(f"{UNITS}/000001", unit(1, 0.5)[:-40] + b"x" * 40)
-    with pytest.raises(DatasetError, match=r"episode 1 cannot be read .*it is removed: repeat"):
+    with pytest.raises(DatasetError, match=r"episode 1 cannot be read .*is removed: repeat"):
         compact(store.root, store, PLAN)
     assert store.names(UNITS) == ["000000"]
     assert not (store.root / FILE).exists()
@@ -100,10 +101,47 @@ def test_a_unit_that_was_changed_is_removed_to_be_made_again(store: DirectorySto
         compact(store.root, store, PLAN)
 
 
+def test_all_that_is_damaged_is_removed_at_once(store: DirectoryStore) -> None:
+    for episode in range(2):
+        store.replace(f"{UNITS}/{unit_name(episode)}", b"nonsense")
+    with pytest.raises(DatasetError, match=r"episode 0 cannot be read .*\(and 1 others\)"):
+        compact(store.root, store, PLAN)
+    assert store.names(UNITS) == []
+
+
+def test_a_kill_before_the_manifest_leaves_no_other_plans_labels_for_whole(
+    store: DirectoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sidecar of a former plan is there, and its manifest."""
+    compact(store.root, store, PLAN)
+    (store.root / "plan.json").unlink()
+    other = replace(PLAN, about=PLAN.about | {"gamma": "0.9"})
+    other.adopt(store)
+
+    def killed(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    for episode in range(2):
+        rows, facts = unpack(unit(episode, 0.5), episode, plan=PLAN)
+        del facts["plan_sha256"], facts["rows_sha256"]
+        store.create(f"{UNITS}/{unit_name(episode)}", pack(rows, plan=other, further=facts))
+    for step in ("file_digest", "write_atomically"):
+        with monkeypatch.context() as patch:
+            patch.setattr(compaction, step, killed)
+            with pytest.raises(KeyboardInterrupt):
+                compact(store.root, store, other)
+        assert not is_finished(store.root, other)
+    compact(store.root, store, other)
+    assert pq.read_table(store.root / FILE)["progress_sparse"].to_pylist() == [0.5] * 5
+
+
 def test_episodes_that_could_not_be_read_are_named(store: DirectoryStore) -> None:
     store.replace(f"{UNITS}/000001", unit(1, 0.5, unreadable="it is damaged"))
     compact(store.root, store, PLAN)
     assert pq.read_schema(store.root / FILE).metadata[b"unreadable"] == b"1"
+    assert compaction.unread(store.root) == [
+        "episodes that could not be read, and have no valid row: 1"
+    ]
 
 
 def test_what_was_changed_afterwards_is_named(store: DirectoryStore) -> None:

@@ -15,19 +15,22 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from conftest import LENGTH
+from test_data_label_store import gone
 
 from data import labelling
 from data.compaction import FILE, MANIFEST, numbers, ranges
 from data.decoding import DecodeConfig
 from data.label import Label
-from data.label_plan import PLAN, UNITS
-from data.label_store import ASIDE
+from data.label_plan import PLAN, UNITS, Plan
+from data.label_store import ASIDE, DirectoryStore
 from data.labelling import LOG
+from data.leases import FOLDER, Lease
 from data.lerobot_dataset import open_dataset
+from data.references import ReferenceFinder
 from data.report import Report
 from robo_reward.checkpoint import ModelConfig, build, load, save
 from robo_reward.config import CompactConfig
-from robo_reward.errors import DatasetError, OutputError, RoboRewardError
+from robo_reward.errors import DatasetError, InputError, OutputError, RoboRewardError
 from robo_reward.model import ModelSettings
 from robo_reward.tracker import TrackerSettings
 
@@ -222,6 +225,83 @@ def test_an_unreadable_episode_gets_rows_without_a_verdict_on_request(
     assert table.schema.metadata[b"unreadable"] == b"1"
 
 
+def test_a_reference_that_cannot_be_read_is_no_fault_of_those_that_are_shown_it(
+    command: Label, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends = ReferenceFinder._read_ends
+
+    def failing(self: ReferenceFinder, index: int) -> Any:
+        if index == 0:
+            raise DatasetError("it is cut off")
+        return ends(self, index)
+
+    monkeypatch.setattr(ReferenceFinder, "_read_ends", failing)
+    with pytest.raises(DatasetError, match=r"episode 0, whose ends are shown .* it is cut off; or"):
+        replace(command, skip_unreadable=True, together=1).run()
+    assert names(command.out / UNITS) == ["000000"]
+
+
+def lease(store: DirectoryStore, unit: str, **about: Any) -> None:
+    store.create(f"{FOLDER}/{unit}", Lease(token="theirs", **about).content)
+
+
+def test_an_episode_over_which_workers_died_is_given_up(command: Label) -> None:
+    store = DirectoryStore(command.out)
+    lease(store, "000001", process=gone(), begun=True, deaths=2)
+    alone = replace(command, together=1)
+    with pytest.raises(DatasetError, match=r"episode 1 could not .* 3 workers died at work on 1;"):
+        alone.run()
+    assert names(command.out / UNITS) == ["000000", "000002"]
+    store.remove(f"{FOLDER}/000001")
+    lease(store, "000001", process=gone(), begun=True, deaths=2)
+    replace(alone, skip_unreadable=True).run()
+    assert pq.read_schema(command.out / FILE).metadata[b"unreadable"] == b"1"
+
+
+def test_labels_are_not_begun_anew_while_somebody_is_at_work(
+    command: Label, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(labelling, "asked", failing_at(1))
+        with pytest.raises(DatasetError):
+            command.run()
+    store = DirectoryStore(command.out)
+    lease(store, "000001", process="host-1-7")
+    with pytest.raises(OutputError, match=r"host-1-7 is at work on 000001 in .*: end it first"):
+        replace(command, overwrite=True).run()
+    assert names(command.out / UNITS) == ["000000", "000002"]
+
+
+def test_what_cannot_begin_does_not_end_what_is_there(command: Label) -> None:
+    command.run()
+    before = names(command.out)
+    with pytest.raises(RoboRewardError, match="no/model"):
+        replace(command, overwrite=True, model=Path("no/model")).run()
+    replace(command, overwrite=True, dry_run=True).run()
+    assert names(command.out) == before
+
+
+def test_a_run_that_another_one_has_replaced_ends(
+    command: Label, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = labelling.check_unchanged
+
+    def replaced(dataset: Any) -> None:
+        """Another run begins while this one makes its sidecar."""
+        begin_anew_by_force(command.out)
+        Plan(about={"gamma": "other"}, lengths=(1,)).adopt(DirectoryStore(command.out))
+        whole(dataset)
+
+    monkeypatch.setattr(labelling, "check_unchanged", replaced)
+    with pytest.raises(OutputError, match="another labelling run has begun in"):
+        command.run()
+    assert not (command.out / FILE).exists()
+
+
+def begin_anew_by_force(out: Path) -> None:
+    (out / PLAN).unlink()
+
+
 def test_labels_that_are_replaced_stay_until_the_new_ones_are_whole(
     command: Label, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -284,8 +364,8 @@ def test_decoding_in_a_process_of_its_own_changes_nothing(command: Label, tmp_pa
 
 def test_workers_share_the_processes_that_decode(command: Label) -> None:
     few = replace(command, decode=DecodeConfig(processes=None), workers=64)
-    assert few.decode_each().processes == 1
-    assert replace(few, decode=DecodeConfig(processes=3)).decode_each().processes == 3
+    assert few.share(0, 1).decode.processes == 1
+    assert replace(few, decode=DecodeConfig(processes=3)).share(0, 1).decode.processes == 3
 
 
 def test_labels_become_columns_and_a_copy_for_lerobot_besides(
@@ -358,6 +438,7 @@ def test_too_little_room_is_refused_before_the_work(
         ({"rank": 1}, "--rank 1 of --world None: give both"),
         ({"rank": 2, "world": 2}, "--rank 2 of --world 2"),
         ({"lease_timeout": 0.0}, "--lease-timeout must be seconds above 0"),
+        ({"rank": 0, "world": 2, "rabc_name": Path("x")}, "are not for one of several processes"),
         ({"rank": 0, "world": 2, "overwrite": True}, "--overwrite cannot be one of several"),
     ],
 )
@@ -373,8 +454,11 @@ def test_launchers_say_which_share_it_is(command: Label, monkeypatch: pytest.Mon
     monkeypatch.setenv("SLURM_PROCID", "3")
     monkeypatch.setenv("SLURM_NTASKS", "8")
     assert command.check() == (3, 8)
-    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("RANK", "")
     monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(InputError, match="RANK= of WORLD_SIZE=2: no numbers"):
+        command.check()
+    monkeypatch.setenv("RANK", "1")
     assert command.check() == (1, 2)
     assert replace(command, rank=0, world=4).check() == (0, 4)
 

@@ -17,9 +17,10 @@ from conftest import write_dataset
 from test_data_label import HERE, checkpoint
 
 from data.compaction import FILE
-from data.label import Label, label_share
+from data.label import Label
 from data.label_plan import UNITS
 from data.label_ray import RayCrew
+from data.label_share import label_share
 from data.label_store import DirectoryStore
 from robo_reward.errors import DatasetError, InputError, OutputError
 from robo_reward.ray_cluster import RayCluster
@@ -68,7 +69,8 @@ def test_a_killed_actor_costs_nothing(cluster: RayCluster, tmp_path: Path) -> No
     )
     calm.run()
     hit = replace(calm, out=tmp_path / "hit", workers=2, launcher="ray")
-    crew, store, killed = RayCrew(label_share, hit), DirectoryStore(hit.out), []
+    crew, store = RayCrew(label_share, hit.share(0, 1).anywhere()), DirectoryStore(hit.out)
+    killed: list[int] = []
 
     def kill() -> None:
         """Kill an actor once it has published something."""

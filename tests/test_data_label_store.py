@@ -82,7 +82,7 @@ def test_what_the_dead_left_aside_is_removed_and_no_other(store: DirectoryStore)
     elsewhere = f"another-host-1-{os.getpid() + 1}-12345678"
     for name in (f"{gone()}-12345678", f"{this_process()}-12345678", elsewhere):
         (aside / name).write_bytes(b"half")
-    DirectoryStore(store.root)
+    store.sweep()
     left = sorted(path.name for path in aside.iterdir())
     assert left == sorted([f"{this_process()}-12345678", elsewhere])
 

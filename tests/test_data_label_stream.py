@@ -15,7 +15,7 @@ from test_data_label import COLUMNS, checkpoint
 
 from data.compaction import FILE
 from data.episodes import Episode, EpisodeDataset, Views
-from data.label import write_labels
+from data.label_share import write_labels
 from data.lerobot_dataset import LeRobotEpisodes, open_dataset
 from data.references import ReferenceFinder
 from robo_reward.checkpoint import load

@@ -60,6 +60,15 @@ def test_an_error_of_one_is_raised_when_all_have_ended() -> None:
         run_workers(refuse, None, count=2, done=lambda: 0, on_look=nothing)
 
 
+def refuse_at_length(told: Any, number: int) -> list[str]:
+    raise DatasetError("it is damaged " * 20_000)
+
+
+def test_an_error_may_be_longer_than_a_pipe() -> None:
+    with pytest.raises(DatasetError, match="it is damaged"):
+        run_workers(refuse_at_length, None, count=1, done=lambda: 0, on_look=nothing)
+
+
 def test_a_worker_that_dies_is_replaced(tmp_path: Path) -> None:
     told = run_workers(die_once, tmp_path, count=2, done=lambda: 0, on_look=nothing)
     assert sorted(told) == ["worker 0 came back", "worker 1 came back"]

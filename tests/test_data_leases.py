@@ -50,7 +50,7 @@ def test_a_unit_has_one_holder(store: DirectoryStore) -> None:
 
 
 def test_a_process_of_this_machine_that_died_is_replaced_at_once(store: DirectoryStore) -> None:
-    foreign(store, process=gone(), deaths=1)
+    foreign(store, process=gone(), deaths=1, begun=True)
     taken = leases(store).claim("a")
     assert taken is not None
     assert taken.deaths == 2
@@ -69,7 +69,17 @@ def test_a_silent_holder_elsewhere_is_replaced_after_the_timeout(store: Director
     clock.now = 20.0
     taken = mine.claim("a")
     assert taken is not None
-    assert taken.deaths == 1
+    assert taken.deaths == 0  # it was put by, and not begun
+
+
+def test_who_begins_a_unit_says_so(store: DirectoryStore) -> None:
+    mine = leases(store)
+    mine.claim("a")
+    mine.begin("a")
+    mine.beat()
+    assert (holders(store)["a"].begun, holders(store)["a"].beat) == (True, 1)
+    mine.begin("b")  # not held: somebody else has it
+    assert list(holders(store)) == ["a"]
 
 
 def test_heartbeats_go_on_and_notice_what_was_taken_over(store: DirectoryStore) -> None:
@@ -120,7 +130,7 @@ def test_a_disk_that_is_full_for_a_while_does_not_end_the_heartbeat(
             assert mine._thread.is_alive()
 
 
-@pytest.mark.parametrize("timeout", [0.0, -1.0, float("nan")])
+@pytest.mark.parametrize("timeout", [0.0, -1.0, float("nan"), float("inf")])
 def test_a_timeout_that_is_no_time_is_refused(store: DirectoryStore, timeout: float) -> None:
     with pytest.raises(InputError, match="--lease-timeout"):
         Leases(store, timeout_s=timeout)

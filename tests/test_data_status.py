@@ -16,6 +16,7 @@ from data.label import Label
 from data.label_plan import UNITS
 from data.label_progress import read_progress
 from data.label_store import DirectoryStore
+from data.labelling import COMPACTION
 from data.leases import FOLDER, Lease
 from data.status import Status
 from data.verify import Verify
@@ -82,6 +83,9 @@ def test_a_running_one_says_who_is_at_what_and_how_long_yet(
     store = DirectoryStore(begun.out)
     store.create(f"{FOLDER}/000001", Lease(process="host-1-7", token="t").content)
     store.create(f"{FOLDER}/000002", Lease(process=gone(), token="d").content)
+    store.create(f"{FOLDER}/.nfs01", b"")
+    store.create(f"{UNITS}/.nfs01", b"")
+    store.create(f"{UNITS}/000099", b"")
     _, progress = read_progress(begun.out)
     assert (progress.state, progress.workers, progress.dead) == ("running", {"host-1-7": [1]}, 1)
     assert progress.left_s == pytest.approx(12 / progress.frames_per_s)
@@ -90,6 +94,14 @@ def test_a_running_one_says_who_is_at_what_and_how_long_yet(
     told = said(capsys)
     assert "host-1-7 is at episode 1\n" in told
     assert "1 episodes of dead workers wait to be taken over" in told
+
+
+def test_whoever_makes_the_sidecar_is_at_work(begun: Label) -> None:
+    store = DirectoryStore(begun.out)
+    store.create(f"{FOLDER}/{COMPACTION}", Lease(process="host-1-7", token="t").content)
+    assert read_progress(begun.out)[1].state == "running"
+    store.replace(f"{FOLDER}/{COMPACTION}", Lease(process=gone(), token="t").content)
+    assert read_progress(begun.out)[1].state == "stopped"
 
 
 @pytest.mark.parametrize(
@@ -112,7 +124,7 @@ def test_damage_is_named(begun: Label, command: Label, capsys: pytest.CaptureFix
     with pytest.raises(DatasetError, match="1 faults in labels of 3 episodes"):
         Verify(out=begun.out).run()
     assert "the unit of episode 2 cannot be read" in said(capsys)
-    with pytest.raises(DatasetError, match=r"it is removed: repeat the command"):
+    with pytest.raises(DatasetError, match=r"is removed: repeat the command"):
         command.run()
     command.run()
     Verify(out=command.out).run()
