@@ -33,6 +33,7 @@ ORDER = (
     "report",
     "clone",
     "refine",
+    "serve",
     "bench",
     "doctor",
 )
