@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .answers import Answer, Scored, Stale, Unavailable
-    from .client import ServedModel, connect
+    from .client import ServedModel
+    from .connecting import connect
 
 _HOME = {
     "Answer": "answers",
@@ -16,7 +17,7 @@ _HOME = {
     "ServedModel": "client",
     "Stale": "answers",
     "Unavailable": "answers",
-    "connect": "client",
+    "connect": "connecting",
 }
 
 __all__ = ["Answer", "Scored", "ServedModel", "Stale", "Unavailable", "connect"]

@@ -4,23 +4,20 @@ import math
 import threading
 import time
 import weakref
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
-
-import numpy as np
 
 from ..errors import InputError, NoVerdictError, ServerError
 from ..protocols import References, Verdict, Views
-from .address import Address, parse
+from .address import Address
 from .answers import Answer, Scored, Unavailable
-from .connection import AbsentError, Connection, LostError
+from .connection import AbsentError, Connection
 from .messages import LONGEST_MS, Begin, Health, Reload, Reply, Score, encode, read_answer
-from .trust import client_context, read_token
+from .session import ServedSession
+from .trust import Context
 from .wire import WireError
 
 _PAUSE_S = 0.1
@@ -28,44 +25,34 @@ _BUSY = "another thread of this program was asking"
 _ENDED = "the session ended with its connection; begin a new one"
 
 
-@dataclass(eq=False, kw_only=True)
-class ServedSession:
-    """What a client knows of one episode; the rest is with the server."""
-
-    number: int
-    """Which session it is there."""
-    connection: Connection = field(repr=False)
-    """It ends with this."""
-    verdict: Verdict | None = None
-    """The last one."""
-
-
 type Question = tuple[ServedSession, Views, float]
 """A session, what it shows, and when, in seconds of its episode."""
 
 
-class ServedModel:
-    """The `ProgressModel` over a reward server; see `connect`. Threads may share it, in turn."""
+@dataclass(frozen=True, kw_only=True)
+class Terms:
+    """How a server is asked; see `robo_reward.serving.connect`."""
 
-    def __init__(
-        self,
-        address: Address,
-        *,
-        deadline_s: float,
-        begin_s: float,
-        token: str,
-        trust: Path | None,
-        follow: bool,
-    ) -> None:
-        """Connect; see `connect`."""
-        self.address, self.deadline_s, self.begin_s = address, deadline_s, begin_s
-        self._token, self._tls, self._follow = token, client_context(address, trust), follow
+    deadline_s: float
+    begin_s: float
+    token: str = field(repr=False)
+    tls: Context
+    follow: bool
+
+
+class ServedModel:
+    """The `ProgressModel` over a reward server; see `robo_reward.serving.connect`.
+
+    Threads may share it; they ask in turn.
+    """
+
+    def __init__(self, address: Address, terms: Terms) -> None:
+        """Connect; see `robo_reward.serving.connect`."""
+        self.address, self.terms = address, terms
         self._lock = threading.Lock()
-        self._ended: deque[int] = deque()
-        self._connection = self._connect(time.monotonic() + begin_s)
+        self._connection = self._connect(time.monotonic() + terms.begin_s)
         self.about: Mapping[str, Any] = self._connection.about
-        """What the server says of its model: ``period_s``, ``image_size``, and of its training
-        ``views``, ``instructions``, ``failures``, ``failures_claimed``, None where unknown."""
+        """What the server says of its model, see `robo_reward.serving.judge.Loaded`."""
         self.fingerprint = str(self.about.get("fingerprint"))
         """Which model judges."""
 
@@ -73,14 +60,21 @@ class ServedModel:
         """Return itself."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Close the connection."""
         self.close()
+
+    @property
+    def training(self) -> Mapping[str, Any]:
+        """What is known of the model's training: views, instructions, validation."""
+        told: Mapping[str, Any] = self.about.get("training") or {}
+        return told
+
+    @property
+    def image_size(self) -> int | None:
+        """Side of the images that the model looks at, in pixels; larger ones are shrunk there."""
+        size: int | None = self.about.get("image_size")
+        return size
 
     def close(self) -> None:
         """Close the connection; its sessions end."""
@@ -94,18 +88,17 @@ class ServedModel:
             ServerError: If the server does not begin one within ``begin_s``, or serves another
                 model by now.
         """
-        deadline = time.monotonic() + self.begin_s
+        deadline = time.monotonic() + self.terms.begin_s
         with self._turn(deadline) as mine:
             if not mine:
                 raise ServerError(f"{self.address} began no session: {_BUSY}")
             if self._connection.lost:
-                self._ended.clear()
                 self._connection = self._reconnect(deadline)
             connection = self._connection
-            ended = tuple(self._ended.popleft() for _ in range(min(len(self._ended), 1000)))
+            ended = [connection.ended.popleft() for _ in range(min(len(connection.ended), 1000))]
             number = connection.next_number()
             asked = Begin(
-                number=number, instruction=instruction, references=references, ended=ended
+                number=number, instruction=instruction, references=references, ended=tuple(ended)
             )
             reply = self._told(asked, deadline)
         if reply.kind == "answer":
@@ -113,14 +106,14 @@ class ServedModel:
         session, fingerprint = reply.told.get("session"), reply.told.get("fingerprint")
         if reply.kind != "begun" or type(session) is not int:
             raise ServerError(f"{self.address} does not speak as a reward server does")
-        if fingerprint != self.fingerprint and not self._follow:
+        if fingerprint != self.fingerprint and not self.terms.follow:
             raise ServerError(
                 f"{self.address} now serves model {fingerprint}, and {self.fingerprint} was asked "
                 "before: begin anew, so that nobody mixes their verdicts"
             )
         self.fingerprint = str(fingerprint)
         begun = ServedSession(number=session, connection=connection)
-        weakref.finalize(begun, self._ended.append, session).atexit = False
+        weakref.finalize(begun, connection.ended.append, session).atexit = False
         return begun
 
     def score(self, session: ServedSession, views: Views, time: float) -> Verdict:
@@ -175,7 +168,7 @@ class ServedModel:
         """
         if not all(math.isfinite(one) for one in times):
             raise InputError(f"times must be finite seconds, got {list(times)}")
-        budget_s = self.deadline_s if deadline_s is None else deadline_s
+        budget_s = self.terms.deadline_s if deadline_s is None else deadline_s
         deadline = time.monotonic() + budget_s
         asked = list(zip(sessions, views, times, strict=True))
         with self._turn(deadline) as mine:
@@ -207,7 +200,7 @@ class ServedModel:
         return self._request(Health(number=self._connection.next_number())).told
 
     def _request(self, asked: Reload | Health) -> Reply:
-        deadline = time.monotonic() + self.begin_s
+        deadline = time.monotonic() + self.terms.begin_s
         with self._turn(deadline) as mine:
             if not mine:
                 raise ServerError(f"{self.address} was not asked: {_BUSY}")
@@ -224,7 +217,7 @@ class ServedModel:
                 self._lock.release()
 
     def _connect(self, deadline: float) -> Connection:
-        return Connection(self.address, self._tls, self._token, deadline)
+        return Connection(self.address, self.terms.tls, self.terms.token, deadline)
 
     def _reconnect(self, deadline: float) -> Connection:
         """Return a new connection; a server that starts again is waited for."""
@@ -238,15 +231,10 @@ class ServedModel:
 
     def _told(self, asked: Begin | Reload | Health, deadline: float) -> Reply:
         """Return the reply to a request that is no question about a frame."""
-        connection = self._connection
-        try:
-            connection.send(asked, deadline)
-            while (reply := connection.receive(deadline)).number != asked.number:
-                pass  # an answer that nobody waits for any more
-        except TimeoutError as error:
-            raise ServerError(
-                f"{self.address} did not answer within {self.begin_s:g} s; see what ails the server"
-            ) from error
+        replies, why = self._connection.ask({asked.number: encode(asked)}, deadline)
+        if why:
+            raise ServerError(f"{self.address} was asked and {why}; see what ails the server")
+        reply = replies[asked.number]
         if reply.kind == "refused":
             raise InputError(f"{self.address}: {reply.told.get('why')}")
         return reply
@@ -254,11 +242,12 @@ class ServedModel:
     def _ask(self, asked: Sequence[Question], deadline: float) -> list[Answer]:
         connection = self._connection
         answers: list[Answer] = [Unavailable(why=_ENDED)] * len(asked)
-        frames: dict[int, tuple[int, bytes]] = {}
+        places: dict[int, int] = {}
+        frames: dict[int, bytes] = {}
+        budget_ms = math.ceil(1e3 * max(0.0, deadline - time.monotonic()))
         for place, (session, views, seconds) in enumerate(asked):
             if session.connection is connection and not connection.lost:
                 number = connection.next_number()
-                budget_ms = math.ceil(1e3 * max(0.0, deadline - time.monotonic()))
                 question = Score(
                     number=number,
                     session=session.number,
@@ -266,79 +255,23 @@ class ServedModel:
                     budget_ms=min(budget_ms, LONGEST_MS),
                     views=views,
                 )
-                frames[number] = (place, encode(question))
-        refused, why = "", ""
-        try:
-            for _, frame in frames.values():
-                connection.send(frame, deadline)
-            while frames:
-                reply = connection.receive(deadline)
-                if reply.number not in frames:
-                    continue  # an answer that nobody waits for any more
-                place = frames.pop(reply.number)[0]
-                if reply.kind == "refused":
-                    refused = str(reply.told.get("why"))
-                else:
-                    answers[place] = self._kept(asked[place][0], read_answer(reply))
-        except TimeoutError:
-            why = "no answer came within the deadline"
-        except LostError as error:
-            why = str(error)
-        except WireError as error:
-            connection.close()
-            why = f"{self.address} does not speak as a reward server does ({error})"
-        for place, _ in frames.values():
-            answers[place] = Unavailable(why=why)
+                places[number], frames[number] = place, encode(question)
+        replies, why = connection.ask(frames, deadline)
+        refused = [reply.told.get("why") for reply in replies.values() if reply.kind == "refused"]
+        for number, place in places.items():
+            if number not in replies:
+                answers[place] = Unavailable(why=why)
+            elif replies[number].kind != "refused":
+                answers[place] = asked[place][0].keep(self._answer(replies[number]))
         if refused:
-            raise InputError(f"{self.address}: {refused}")
+            raise InputError(f"{self.address}: {refused[0]}")
         return answers
 
-    def _kept(self, session: ServedSession, answer: Answer) -> Answer:
-        """Return an answer; a verdict that is only repeated is the same object again."""
-        if isinstance(answer, Scored):
-            if answer.held and session.verdict and _same(session.verdict, answer.verdict):
-                return Scored(verdict=session.verdict, held=True)
-            session.verdict = answer.verdict
-        return answer
-
-
-def _same(one: Verdict, two: Verdict) -> bool:
-    return np.array_equal(
-        np.array(astuple(one), float), np.array(astuple(two), float), equal_nan=True
-    )
-
-
-def connect(
-    address: str,
-    *,
-    deadline_s: float = 2.0,
-    begin_s: float = 30.0,
-    token_file: Path | None = None,
-    trust: Path | None = None,
-    follow: bool = False,
-) -> ServedModel:
-    """Return the model that a reward server serves (``robo-reward serve``).
-
-    Args:
-        address: Of the server: ``unix:PATH``, ``tcp://127.0.0.1:PORT`` or ``tls://HOST:PORT``.
-        deadline_s: Seconds until a frame is answered; after them the answer is `Unavailable`.
-        begin_s: Seconds to connect and to begin a session.
-        token_file: Holds the token that the server asks for; None: ``ROBO_REWARD_TOKEN``, if set.
-        trust: Certificates to trust with ``tls://``; None: those of the system.
-        follow: Go on when the server has replaced its model; else `begin` then refuses.
-
-    Raises:
-        InputError: If something that is given is unusable.
-        ServerError: If no server is there, or it refuses us.
-    """
-    for name, seconds in (("deadline_s", deadline_s), ("begin_s", begin_s)):
-        if not 0.0 < seconds <= LONGEST_MS / 1e3:
-            raise InputError(f"{name} must be seconds, above 0 and up to an hour, got {seconds}")
-    return ServedModel(
-        parse(address, to="the address"),
-        deadline_s=deadline_s,
-        begin_s=begin_s,
-        token=read_token(token_file),
-        trust=trust,
-        follow=follow,
-    )
+    def _answer(self, reply: Reply) -> Answer:
+        try:
+            return read_answer(reply)
+        except WireError as error:
+            self._connection.close()
+            return Unavailable(
+                why=f"{self.address} does not speak as a reward server does ({error})"
+            )

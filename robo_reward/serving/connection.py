@@ -3,12 +3,13 @@
 import itertools
 import socket
 import time
+from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
 from ..errors import ServerError
 from .address import Address
-from .messages import Hello, Reply, Request, encode, read_reply
+from .messages import Hello, Reply, encode, read_reply
 from .trust import Context
 from .wire import LENGTHS, WireError, lengths
 
@@ -32,6 +33,8 @@ class Connection:
             ServerError: If the server does not answer in time, or refuses us.
         """
         self.address, self.lost = address, False
+        self.ended: deque[int] = deque()
+        """Sessions that nobody holds any more, of which the server has not been told."""
         self._numbers = itertools.count(1)
         self._arrived = bytearray()
         self._socket = _connected(address, tls, deadline)
@@ -49,15 +52,6 @@ class Connection:
     def next_number(self) -> int:
         """Return a number for a request, larger than all before."""
         return next(self._numbers)
-
-    def send(self, request: Request | bytes, deadline: float) -> None:
-        """Send a request, or the frame of one.
-
-        Raises:
-            InputError: If it cannot be sent to anybody: an image is malformed or too large.
-            LostError: If the server does not take it in time, or is gone.
-        """
-        self._send(request if isinstance(request, bytes) else encode(request), deadline)
 
     def _send(self, frame: bytes, deadline: float) -> None:
         if self.lost:
@@ -93,6 +87,25 @@ class Connection:
             self.close()
             raise LostError(f"{self.address} refuses us: {reply.told.get('why')}")
         return reply
+
+    def ask(self, frames: Mapping[int, bytes], deadline: float) -> tuple[dict[int, Reply], str]:
+        """Return the replies to requests by their numbers, and why there are no others.
+
+        Replies to earlier requests, for which nobody waits any more, are passed over.
+        """
+        replies: dict[int, Reply] = {}
+        try:
+            for frame in frames.values():
+                self._send(frame, deadline)
+            while len(replies) < len(frames):
+                reply = self.receive(deadline)
+                if reply.number in frames:
+                    replies[reply.number] = reply
+        except TimeoutError:
+            return replies, "no answer came within the deadline"
+        except LostError as error:
+            return replies, str(error)
+        return replies, ""
 
     def _fill(self, size: int, deadline: float) -> None:
         while len(self._arrived) < size:

@@ -25,8 +25,8 @@ class Loaded:
 
     model: ProgressModel
     about: dict[str, Any]
-    """``fingerprint``, ``period_s``, ``image_size``, and of the training ``views``,
-    ``instructions``, ``failures``, ``failures_claimed``; the last four None where unknown."""
+    """``fingerprint``, ``period_s``, ``image_size``, and of what a checkpoint says of its
+    ``training``: ``views``, ``instructions`` and ``validation``, those of them that are known."""
     place: Path = field(default_factory=Path)
 
     @property
@@ -40,7 +40,7 @@ class Loaded:
         Raises:
             InputError: If that is so.
         """
-        known = self.about.get("views")
+        known = self.about["training"].get("views")
         names = sorted({name for views in shown for name in views})
         if known and names and not set(known) & set(names):
             raise InputError(
@@ -75,18 +75,17 @@ def open_model(place: Path, *, device: str | None, bf16: bool) -> Loaded:
     model = load(place, device=device)
     if bf16:
         _narrow(model.network.backbone, place)
-    training = read_config(resolve(place)).get("training") or {}
-    counted = training.get("validation") or {}
-    told = {name: training.get(name) for name in ("views", "instructions")}
-    if len(json.dumps(told).encode()) > _MOST_TOLD:
+    stored = read_config(resolve(place)).get("training") or {}
+    told = ("views", "instructions", "validation")
+    training = {name: stored[name] for name in told if stored.get(name)}
+    if len(json.dumps(training).encode()) > _MOST_TOLD:
         log.warning("too many instructions to tell clients: they cannot see that theirs is known")
-        told["instructions"] = None
+        training.pop("instructions")
     about = {
         "fingerprint": model.fingerprint + ("+bf16" if bf16 else ""),
         "period_s": model.settings.query_period_s,
         "image_size": model.settings.image_size,
-        **told,
-        **{name: counted.get(name) for name in ("failures", "failures_claimed")},
+        "training": training,
     }
     loaded = Loaded(model=model, about=about, place=place)
     _warm_up(loaded)
@@ -96,7 +95,8 @@ def open_model(place: Path, *, device: str | None, bf16: bool) -> Loaded:
 def _warm_up(loaded: Loaded) -> None:
     """Judge something once, so that the first client does not wait for what is set up lazily."""
     size = loaded.about["image_size"]
-    black = {name: np.zeros((size, size, 3), np.uint8) for name in loaded.about["views"] or ("",)}
+    views = loaded.about["training"].get("views") or ("front",)
+    black = {name: np.zeros((size, size, 3), np.uint8) for name in views}
     session = loaded.model.begin("", References(start=black, goal=black))
     loaded.model.score(session, black, 0.0)
 
