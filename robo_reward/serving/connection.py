@@ -5,6 +5,7 @@ import socket
 import time
 from collections import deque
 from collections.abc import Mapping
+from contextlib import ExitStack
 from typing import Any
 
 from ..errors import ServerError
@@ -127,14 +128,19 @@ class Connection:
 
 def _connected(address: Address, tls: Context, deadline: float) -> socket.socket:
     try:
-        if address.kind == "unix":
-            made = socket.socket(socket.AF_UNIX)
-            made.settimeout(_left(deadline))
-            made.connect(address.path)
+        with ExitStack() as failing:
+            if address.kind == "unix":
+                made = failing.enter_context(socket.socket(socket.AF_UNIX))
+                made.settimeout(_left(deadline))
+                made.connect(address.path)
+            else:
+                place = (address.host, address.port)
+                made = failing.enter_context(socket.create_connection(place, _left(deadline)))
+                made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if tls:
+                made = tls.wrap_socket(made, server_hostname=address.host)
+            failing.pop_all()
             return made
-        made = socket.create_connection((address.host, address.port), timeout=_left(deadline))
-        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return tls.wrap_socket(made, server_hostname=address.host) if tls else made
     except (ConnectionRefusedError, FileNotFoundError) as error:
         raise AbsentError(
             f"no reward server listens at {address} ({error.strerror}); start one: "

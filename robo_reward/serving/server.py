@@ -179,7 +179,7 @@ def _bound(address: Address) -> Iterator[tuple[socket.socket, Address]]:
         bound = socket.create_server(found[0][4][:2], family=found[0][0])
     except OSError as error:
         raise InputError(
-            f"--listen {address} cannot be listened on ({error.strerror}); choose another port, or "
+            f"--listen {address} cannot be listened on ({_reason(error)}); choose another port, or "
             "end what uses it"
         ) from error
     with bound:
@@ -189,29 +189,31 @@ def _bound(address: Address) -> Iterator[tuple[socket.socket, Address]]:
 @contextmanager
 def _bound_unix(path: Path) -> Iterator[socket.socket]:
     """Give a socket that only its user reaches; one that a killed server left is replaced."""
-    bound = socket.socket(socket.AF_UNIX)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _clear(path)
-        mask = os.umask(0o177)
+    with socket.socket(socket.AF_UNIX) as bound:
         try:
-            bound.bind(str(path))
-        finally:
-            os.umask(mask)
-        bound.listen(_BACKLOG)
-    except OSError as error:
-        bound.close()
-        raise InputError(
-            f"--listen unix:{path} cannot be listened on ({error.strerror}); give another path"
-        ) from error
-    mine = path.stat().st_ino
-    try:
-        with bound:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _clear(path)
+            mask = os.umask(0o177)
+            try:
+                bound.bind(str(path))
+            finally:
+                os.umask(mask)
+            bound.listen(_BACKLOG)
+        except OSError as error:
+            raise InputError(
+                f"--listen unix:{path} cannot be listened on ({_reason(error)}); give another path"
+            ) from error
+        mine = path.stat().st_ino
+        try:
             yield bound
-    finally:
-        with contextlib.suppress(OSError):
-            if path.stat().st_ino == mine:
-                path.unlink()
+        finally:
+            with contextlib.suppress(OSError):
+                if path.stat().st_ino == mine:
+                    path.unlink()
+
+
+def _reason(error: OSError) -> str:
+    return os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
 
 
 def _clear(path: Path) -> None:

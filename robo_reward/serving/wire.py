@@ -43,7 +43,10 @@ def pack(header: Mapping[str, Any], views: Sequence[Views] = ()) -> bytes:
     Raises:
         WireError: If it would be larger than a frame may be.
     """
-    head: bytes = msgpack.packb(dict(header))
+    try:
+        head: bytes = msgpack.packb(dict(header))
+    except (ValueError, OverflowError) as error:  # a text of half characters, a huge number
+        raise WireError(f"it cannot be sent ({error})") from error
     pixels = [np.ascontiguousarray(image).data for one in views for image in one.values()]
     size = sum(part.nbytes for part in pixels)
     _check_sizes(len(head), size, MOST_BYTES)
