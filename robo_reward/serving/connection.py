@@ -3,6 +3,7 @@
 import itertools
 import socket
 import time
+import weakref
 from collections import deque
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -39,6 +40,7 @@ class Connection:
         self._numbers = itertools.count(1)
         self._arrived = bytearray()
         self._socket = _connected(address, tls, deadline)
+        weakref.finalize(self, self._socket.close)  # a progress model is not always closed
         try:
             self._send(encode(Hello(token=token)), deadline)
             reply = self.receive(deadline)
