@@ -163,8 +163,12 @@ def framed(**told: Any) -> bytes:
     return LENGTHS.pack(len(head), 0) + head
 
 
+DONE = framed(kind="done", number=0, told={})
+
+
 @pytest.mark.parametrize(
-    "reply", [b"HTTP/1.1 400 Bad Request\r\n\r\n", LENGTHS.pack(0, 0), framed(kind=1), framed()]
+    "reply",
+    [b"HTTP/1.1 400 Bad Request\r\n\r\n", LENGTHS.pack(0, 0), framed(kind=1), framed(), DONE],
 )
 def test_whoever_speaks_otherwise_is_no_reward_server(reply: bytes) -> None:
     with impostor(reply, greets=False) as address, pytest.raises(ServerError):

@@ -1,5 +1,6 @@
 """Frames: what goes in comes out, and nothing else comes out of anything."""
 
+import os
 import struct
 import time
 from contextlib import suppress
@@ -37,7 +38,7 @@ from robo_reward.serving.wire import (
     unpack,
 )
 
-SOAK_S = 300.0
+SOAK_S = float(os.environ.get("SOAK_SECONDS", "300"))
 
 
 def image(height: int = 2, width: int = 3, seed: int = 0) -> np.ndarray:

@@ -50,6 +50,9 @@ class Connection:
         except ServerError:
             self.close()
             raise
+        if reply.kind != "welcome":
+            self.close()
+            raise ServerError(f"{address} does not speak as a reward server does")
         self.about: Mapping[str, Any] = reply.told
 
     def next_number(self) -> int:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ..errors import RoboRewardError
 from .answers import Answer, Unavailable
 from .caps import Caps
-from .judge import Load, Loaded, Refusal, begin, score
+from .judge import Load, Loaded, Refusal, begin, load_another, score
 from .messages import Begin, Reload, Reply, Score, answered, refused
 from .sessions import Sessions, Stream
 from .waiting import Asked, Told, Waiting
@@ -159,7 +159,7 @@ class Engine:
         async with self._loading:
             place = Path(asked.directory) if asked.directory else self.loaded.place
             try:
-                loaded = await asyncio.to_thread(self._load, place)
+                loaded = await asyncio.to_thread(load_another, self._load, place)
             except RoboRewardError as error:
                 self.metrics.reloads.labels("refused").inc()
                 log.warning("the old model stays: %s", error)

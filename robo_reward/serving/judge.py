@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InputError
+from ..errors import CheckpointError, InputError, RoboRewardError
 from ..protocols import ProgressModel, References, Views
 from .answers import Answer, Scored, Unavailable
 from .sessions import Stream
@@ -99,6 +99,24 @@ def _warm_up(loaded: Loaded) -> None:
     black = {name: np.zeros((size, size, 3), np.uint8) for name in views}
     session = loaded.model.begin("", References(start=black, goal=black))
     loaded.model.score(session, black, 0.0)
+
+
+def load_another(load: Load, place: Path) -> Loaded:
+    """Return a model that is loaded while another one judges.
+
+    Raises:
+        RoboRewardError: If it cannot be, whatever the reason.
+    """
+    try:
+        return load(place)
+    except RoboRewardError:
+        raise
+    except Exception as error:  # such as memory that does not hold two models
+        log.exception("loading failed")
+        raise CheckpointError(
+            f"{place} cannot be loaded beside the other ({type(error).__name__}); see the server's "
+            "log, and that its device has room for two"
+        ) from error
 
 
 def _narrow(backbone: Any, place: Path) -> None:

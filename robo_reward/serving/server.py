@@ -52,6 +52,9 @@ class Server:
         link = Link(self._count, reader, writer, rate)
         if len(self._links) >= self.caps.connections:
             link.send(refused(f"the server has {self.caps.connections} connections, and no more"))
+            with contextlib.suppress(WireError, EOFError, OSError):  # else the reply may be lost
+                async with asyncio.timeout(1.0):
+                    await link.receive(most=HELLO_BYTES)
             await link.close()
             return
         self._links[link.number] = link
