@@ -1,6 +1,9 @@
 """What a run plays with: a reward model of this task and cameras, references, a fit policy."""
 
 import json
+import threading
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 from policy_fixtures import TASK, stored_policy
-from serving import running
+from serving import Running, running
 
 from policies.config import LearnerConfig, Limits, StartConfig
 from policies.refine import Refine
@@ -109,6 +112,45 @@ def test_a_served_model_judges_as_one_from_disk(
     with pytest.raises(ServerError, match="no reward server listens at"):
         replace(far, rollouts=8).run()
     assert len(updates(tmp_path / "far")) == 1
+
+
+def test_a_server_that_is_lost_ends_the_run_and_the_same_command_goes_on(
+    policy: Path, pictures: Path, tmp_path: Path
+) -> None:
+    place = model(tmp_path / "model", instructions=words(), views=list(VIEWS))
+    listen = f"unix:{tmp_path}/s"
+    asked = command(
+        policy,
+        tmp_path / "run",
+        reward=listen,
+        references=str(pictures),
+        deadline=2.0,
+        starts=StartConfig(rollouts=2, group=1),
+    )
+    served = open_model(Path(place), device="cpu", bf16=False)
+
+    def one_update() -> bool:
+        return (tmp_path / "run/refine.jsonl").is_file() and bool(updates(tmp_path / "run"))
+
+    with running(served, listen=listen) as server:
+        watch = threading.Thread(target=stop_when, args=(server, one_update), daemon=True)
+        watch.start()
+        with pytest.raises(ServerError, match="no reward server listens at unix:"):
+            replace(asked, rollouts=200).run()
+        watch.join(20.0)
+    done = len(updates(tmp_path / "run"))
+    with running(served, listen=listen):
+        replace(asked, rollouts=2 * done + 2).run()
+    told = updates(tmp_path / "run")
+    assert [line["rollouts"] for line in told] == [2 * n for n in range(1, done + 2)]
+
+
+def stop_when(server: Running, so: Callable[[], bool]) -> None:
+    """Stop a server as soon as something is so."""
+    end = time.monotonic() + 60.0
+    while not so() and time.monotonic() < end:
+        time.sleep(0.01)
+    server.call(server.engine.stop)
 
 
 def test_a_served_model_of_something_else_is_refused(

@@ -122,6 +122,15 @@ def test_a_lost_server_is_no_verdict_and_a_new_one_takes_new_sessions_alone(tmp_
         assert isinstance(still, Unavailable)
 
 
+def test_a_loss_that_nobody_noticed_is_mended_when_a_session_begins(tmp_path: Path) -> None:
+    listen = f"unix:{tmp_path}/s"
+    with running(FakeProgressModel(), listen=listen) as server:
+        asking = server.connect(begin_s=5.0)
+    with running(FakeProgressModel(), listen=listen), asking:
+        fresh = asking.begin(TEXT, GIVEN)
+        assert asking.score(fresh, grey(1.0), 0.0).progress == 1.0
+
+
 def test_a_server_that_starts_again_is_waited_for_but_not_for_ever(tmp_path: Path) -> None:
     listen = f"unix:{tmp_path}/s"
     with running(FakeProgressModel(), listen=listen) as server:

@@ -21,6 +21,7 @@ from .trust import Context
 from .wire import WireError
 
 _PAUSE_S = 0.1
+_ENDED_AT_ONCE = 1000
 _BUSY = "another thread of this program was asking"
 _ENDED = "the session ended with its connection; begin a new one"
 
@@ -92,15 +93,8 @@ class ServedModel:
         with self._turn(deadline) as mine:
             if not mine:
                 raise ServerError(f"{self.address} began no session: {_BUSY}")
-            if self._connection.lost:
-                self._connection = self._reconnect(deadline)
+            reply = self._begun(instruction, references, deadline)
             connection = self._connection
-            ended = [connection.ended.popleft() for _ in range(min(len(connection.ended), 1000))]
-            number = connection.next_number()
-            asked = Begin(
-                number=number, instruction=instruction, references=references, ended=tuple(ended)
-            )
-            reply = self._told(asked, deadline)
         if reply.kind == "answer":
             raise ServerError(f"{self.address} began no session: {reply.told.get('why')}")
         session, fingerprint = reply.told.get("session"), reply.told.get("fingerprint")
@@ -216,6 +210,27 @@ class ServedModel:
             if mine:
                 self._lock.release()
 
+    def _begun(self, instruction: str, references: References, deadline: float) -> Reply:
+        """Return the reply to a request to begin; over a new connection if this one is lost."""
+        if not self._connection.lost:
+            try:
+                return self._told(self._beginning(instruction, references), deadline)
+            except ServerError:
+                if not self._connection.lost:  # it is there and hangs
+                    raise
+        self._connection = self._reconnect(deadline)
+        return self._told(self._beginning(instruction, references), deadline)
+
+    def _beginning(self, instruction: str, references: References) -> Begin:
+        connection = self._connection
+        count = min(len(connection.ended), _ENDED_AT_ONCE)
+        return Begin(
+            number=connection.next_number(),
+            instruction=instruction,
+            references=references,
+            ended=tuple(connection.ended.popleft() for _ in range(count)),
+        )
+
     def _connect(self, deadline: float) -> Connection:
         return Connection(self.address, self.terms.tls, self.terms.token, deadline)
 
@@ -233,7 +248,9 @@ class ServedModel:
         """Return the reply to a request that is no question about a frame."""
         replies, why = self._connection.ask({asked.number: encode(asked)}, deadline)
         if why:
-            raise ServerError(f"{self.address} was asked and {why}; see what ails the server")
+            raise ServerError(
+                f"{self.address} was asked and did not answer ({why}); see what ails the server"
+            )
         reply = replies[asked.number]
         if reply.kind == "refused":
             raise InputError(f"{self.address}: {reply.told.get('why')}")
