@@ -19,7 +19,7 @@ from robo_reward.model import ModelSettings
 from robo_reward.serving.child import started
 
 SOAK_S = float(os.environ.get("SOAK_SECONDS", "600"))
-CLIENTS = 16
+CLIENTS, ROUNDS = 16, 5
 CLOSE = 1e-5
 
 
@@ -79,13 +79,15 @@ def test_sixteen_clients_for_ten_minutes_get_their_own_answers(tmp_path: Path) -
 @pytest.mark.soak
 def test_sixteen_clients_get_three_times_what_one_gets_for_ten_minutes(tmp_path: Path) -> None:
     shape = CompactConfig()
+    ratios = []
     with started(store(tmp_path, shape), environment={"OMP_NUM_THREADS": "1"}) as child:
-        asked = Load(size=shape.image_size, views=3, seed=0, seconds=SOAK_S / 10)
-        one = [ask_together(child.address, asked, 1)]
-        many = ask_together(
-            child.address, Load(size=shape.image_size, views=3, seed=0, seconds=SOAK_S), CLIENTS
-        )
-        one.append(ask_together(child.address, asked, 1))
-    alone = float(np.mean([told["per_s"] for told in one]))
-    print(f"one client {one}, {CLIENTS} clients {many}: {many['per_s'] / alone:.2f} times")
-    assert many["per_s"] >= 3.0 * alone
+        for _ in range(ROUNDS):  # in turn, since what else the machine does changes
+            told = {}
+            for count, seconds in ((1, SOAK_S / ROUNDS / 4), (CLIENTS, SOAK_S / ROUNDS)):
+                asked = Load(size=shape.image_size, views=3, seed=0, seconds=seconds)
+                told[count] = ask_together(child.address, asked, count)
+            ratios.append(told[CLIENTS]["per_s"] / told[1]["per_s"])
+            print(
+                f"{told[1]}, {CLIENTS} clients {told[CLIENTS]}: {ratios[-1]:.2f} times", flush=True
+            )
+    assert np.median(ratios) >= 3.0, ratios
