@@ -19,6 +19,7 @@ from .learner import VALUE, Learner
 from .objective import value_loss
 from .potential_fit import fitted
 from .refreshing import version_place
+from .reward_models import training_of
 from .rollout import Rollout
 from .scoring import Potentials, judge
 from .table import gathered
@@ -53,7 +54,8 @@ def refresh(
     attempt = run.refresher.attempt(state.updates, state.version)
     figures = attempt.figures
     if attempt.model is not None:
-        run.setting.judge_by(attempt.model, version_place(run.command.out, state.version + 1))
+        place = version_place(run.command.out, state.version + 1)
+        run.setting.judge_by(attempt.model, training_of(place))
         state.version, state.reward = state.version + 1, attempt.model.fingerprint
         figures = figures | take_over(run, trials, judged, rollouts)
     log.refresh(state, attempt.says, figures)

@@ -9,6 +9,7 @@ from robo_reward.config import at_least
 from robo_reward.errors import InputError
 from robo_reward.meeting import Meeting
 from robo_reward.processes import launched
+from robo_reward.serving.address import is_address
 
 from .config import LearnerConfig, Limits, RefreshConfig, StartConfig
 
@@ -33,8 +34,9 @@ class Refine:
     out: Path
     """Directory for policy/, best/, the log, the curve and the state of the run."""
     reward: str = SPARSE
-    """Potential Φ: directory of a reward model, truth (the simulator's progress), or sparse
-    (none). Success always comes from the environment."""
+    """Potential Φ: a reward model, its directory or the address of its server (``robo-reward
+    serve``), truth (the simulator's progress), or sparse (none). Success always comes from the
+    environment."""
     references: str = ""
     """What start and goal look like to the reward model: a dataset with a success under the same
     instruction, or a directory with start/<view>.png and goal/<view>.png."""
@@ -68,7 +70,7 @@ class Refine:
     """host:port of the cluster, which this machine has joined; not given: RAY_ADDRESS, and without
     it a cluster on this machine alone."""
     deadline: float = 60.0
-    """Seconds that a process has for an answer before it is replaced."""
+    """Seconds that a process has for an answer before it is replaced, and a reward server."""
     peer_deadline: float = 1800.0
     """Seconds that several learners (``accelerate launch``) wait for one another before all end."""
     evaluate_every: int = 5
@@ -129,7 +131,8 @@ class Refine:
             )
 
     def _check_refresh(self) -> None:
-        if self.refresh_every and self.reward in (TRUTH, SPARSE):
+        plain = self.reward in (TRUTH, SPARSE) or is_address(self.reward)
+        if self.refresh_every and plain:
             raise InputError(
                 f"--refresh-every {self.refresh_every} trains a reward model further, and --reward "
                 f"is {self.reward}: give a reward model's directory, or leave --refresh-every out"

@@ -33,6 +33,7 @@ from .planning import planned
 from .potential_fit import fitted
 from .refine_log import NoLog, RefineLog
 from .refreshing import Refresher, kept_place
+from .reward_models import forget
 from .rollout import Rollout
 from .run_state import RunState
 from .scoring import Potentials
@@ -161,7 +162,7 @@ class Refinement:
         rng = np.random.default_rng([command.seed, state.updates, 0])
         self.chance = generator(self.processes, rng, [command.seed, state.updates, CHANCE])
         if self.setting.model is not None:  # a run that goes on from here remembers nothing either
-            self.setting.model.reader.forget()
+            forget(self.setting.model)
         trials, judged = self._play(rng)
         with clock("learner"):
             scores = self.learner.score(trials)

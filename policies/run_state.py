@@ -17,6 +17,7 @@ from .evaluation import Success
 from .observing import Observed
 from .potential_fit import PotentialFit
 from .refreshing import forget_versions, load_version, version_place
+from .reward_models import training_of
 from .starts import Reached
 from .storing import CONFIG
 
@@ -190,7 +191,7 @@ def _restore(run: "Refinement", told: Mapping[str, Any], tensors: Mapping[str, T
     if run.state.version:
         version = run.state.version
         place = version_place(run.command.out, version)
-        run.setting.judge_by(load_version(run.command.out, version), place)
+        run.setting.judge_by(load_version(run.command.out, version), training_of(place))
     if run.setting.reward_fingerprint != run.state.reward:
         raise CheckpointError(
             f"the run in {run.command.out} was judged by another reward model "

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from robo_reward.errors import InputError
+from robo_reward.errors import InputError, NoVerdictError
 from robo_reward.protocols import ProgressModel, References, Verdict
 from robo_reward.shaping import HeldPotential
 
@@ -123,11 +123,15 @@ class _Episode:
     declared: bool = False
     last: Verdict | None = None
 
-    def add(self, verdict: Verdict) -> bool:
-        """Take note of a verdict; return whether it counts and is new.
+    def add(self, verdict: Verdict | None) -> bool:
+        """Take note of a verdict, None where a server gave none; return whether it counts, anew.
 
         Between two queries a model repeats its last one: the same object.
         """
+        if verdict is None:
+            self.progress.append(self.held.update(np.nan))
+            self.apart.append(np.nan)
+            return False
         fresh, self.last = verdict is not self.last, verdict
         self.progress.append(self.held.update(verdict.progress, valid=verdict.valid))
         self.apart.append(abs(verdict.forward - verdict.backward))
@@ -148,16 +152,22 @@ class _Sessions:
             if one.number not in self._episodes:
                 self._episodes[one.number] = _Episode(session=self._session(one.instruction))
         episodes = [self._episodes[one.number] for one in moments]
-        verdicts = self._judged.model.score_many(
-            [episode.session for episode in episodes],
-            [one.views for one in moments],
-            [one.seconds for one in moments],
-        )
         known = {}
+        verdicts = self._verdicts([episode.session for episode in episodes], moments)
         for one, episode, verdict in zip(moments, episodes, verdicts, strict=True):
             if episode.add(verdict):
                 known[one.number] = episode.held.value
         return known
+
+    def _verdicts(
+        self, sessions: Sequence[Any], moments: Sequence[Moment]
+    ) -> Sequence[Verdict | None]:
+        """Return the verdict on each moment; None where a reward server gave none."""
+        views, times = [one.views for one in moments], [one.seconds for one in moments]
+        try:
+            return self._judged.model.score_many(sessions, views, times)
+        except NoVerdictError as error:
+            return error.verdicts
 
     def _session(self, instruction: str) -> Any:
         return self._judged.model.begin(instruction, self._judged.references(instruction))

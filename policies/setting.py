@@ -18,17 +18,24 @@ from .evaluation import Success
 from .fitting import check_fit
 from .playing import Player
 from .refine import SPARSE, TRUTH
+from .reward_models import (
+    Training,
+    check_trained_on,
+    claims_of,
+    image_size,
+    instructions,
+    open_reward,
+)
 from .scoring import FindReferences, Judged, Plain, Scorer
 from .showing import Showing, show_to
 from .storing import load_policy
 from .trials import Trial
 
 if TYPE_CHECKING:
-    from robo_reward.model import Model
-    from sim.beds import Bed
     from sim.crew_ray import Cluster
 
     from .refine import Refine
+    from .reward_models import RewardModel
     from .run_state import RunState
 
 
@@ -68,7 +75,7 @@ class Setting:
             )
         self._check_reward(algorithm)
         self.showing = self._showing()
-        self.model: Model | None = None
+        self.model: RewardModel | None = None
         self.references: FindReferences = lambda _: References()
         self.scorer: Scorer = self._scorer()
         workers = processes.workers(command.workers, most=command.envs)
@@ -127,7 +134,7 @@ class Setting:
         """Side of the images, in pixels, as large as anybody looks at; 0 if nobody does."""
         sizes = [height for height, _ in self.stored.about.images.values()]
         if self.model is not None:
-            sizes.append(self.model.settings.image_size or MODEL_SIZE)
+            sizes.append(image_size(self.model) or MODEL_SIZE)
         return max(sizes, default=0)
 
     def spared(self, trial: Trial) -> int:
@@ -200,17 +207,16 @@ class Setting:
         reward = self.command.reward
         if reward in (TRUTH, SPARSE):
             return Plain(truth=reward == TRUTH)
-        from robo_reward.checkpoint import load
-
-        model = load(Path(reward), device=self.processes.device or None)
-        check_model_fits(model, self.bed, reward)
+        device, deadline_s = self.processes.device or None, self.command.deadline
+        model, training = open_reward(reward, device=device, deadline_s=deadline_s)
+        check_trained_on(training, self.bed, reward)
         self.references = _references(self.command, instructions(self.bed))
-        return self.judge_by(model, Path(reward))
+        return self.judge_by(model, training)
 
-    def judge_by(self, model: "Model", place: Path) -> Scorer:
-        """Let a model, or the version in ``place``, judge from now on; return the scorer."""
+    def judge_by(self, model: "RewardModel", training: Training) -> Scorer:
+        """Let a model, of which this is known, judge from now on; return the scorer."""
         self.model, self.scorer = model, Judged(model, self.references)
-        self._claims = claims_of(place)
+        self._claims = claims_of(training)
         return self.scorer
 
 
@@ -218,49 +224,6 @@ def _cluster(command: "Refine") -> "Cluster":
     from sim.crew_ray import Cluster
 
     return Cluster(command.ray_address, workers=command.workers)
-
-
-def claims_of(place: Path) -> float | None:
-    """Return how often a model takes a failure for a success; None where nobody counted.
-
-    It is (k + 1) / (n + 2) if it claimed success in k of the n failures of its validation: the
-    rate that monitors make of the first updates, too.
-    """
-    from robo_reward.checkpoint import read_config, resolve
-
-    counted = read_config(resolve(place)).get("training", {}).get("validation") or {}
-    if not counted.get("failures"):
-        return None
-    return float((counted["failures_claimed"] + 1.0) / (counted["failures"] + 2.0))
-
-
-def instructions(bed: "Bed") -> list[str]:
-    """Return what may be asked for, in the words in which it is."""
-    return [bed.rules.wordings(goal)[0] for goal in bed.rules.goals]
-
-
-def check_model_fits(model: "Model", bed: "Bed", place: str) -> None:
-    """Check that a reward model was trained on these cameras and one of these instructions.
-
-    Raises:
-        InputError: If it was not.
-    """
-    from robo_reward.checkpoint import read_config, resolve
-
-    model.check_views(bed.views)
-    training = read_config(resolve(Path(place))).get("training", {})
-    known, views = training.get("instructions"), training.get("views")
-    if views and not set(views) & set(bed.views):
-        raise InputError(
-            f"--reward {place} was trained on {', '.join(views)}; {bed.task} shows "
-            f"{', '.join(bed.views)}: train one on its episodes (robo-reward train or adapt)"
-        )
-    told = instructions(bed)
-    if known is not None and not set(told) & set(known):
-        raise InputError(
-            f"--reward {place} was trained on {len(known)} instructions, and {told[0]!r} is none "
-            "of them: its Φ would be a guess; teach it by robo-reward adapt"
-        )
 
 
 def _references(command: "Refine", instructions: Sequence[str]) -> FindReferences:

@@ -37,6 +37,7 @@ ORDER = (
     "filter",
     "clone",
     "refine",
+    "serve",
     "bench",
     "doctor",
 )

@@ -11,10 +11,12 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import LENGTH, TASK, write_recordings
 
+from robo_reward.serving.child import started
+
 ROOT = Path(__file__).parent.parent
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 SCORE, LABEL = "01_score_a_recording.py", "02_label_a_dataset.py"
-SHAPE = "03_shape_the_reward.py"
+SHAPE, SERVED = "03_shape_the_reward.py", "04_ask_a_server.py"
 
 
 def run(name: str, *args: object) -> subprocess.CompletedProcess[str]:
@@ -82,6 +84,20 @@ def test_an_episode_is_paid_the_shaped_reward_and_its_sum_telescopes(
     total, left = re.findall(r"[+-]\d\.\d{4}", last)
     assert total == left
     assert float(total) != 0.0
+
+
+def test_a_server_is_asked_frame_by_frame(tiny_dataset: Path, model: Path) -> None:
+    with started(model, environment={"OMP_NUM_THREADS": "1"}) as server:
+        done = run(SERVED, tiny_dataset, "--server", server.address, "--deadline", 20)
+        assert done.returncode == 0, done.stderr
+        *lines, last = done.stdout.splitlines()
+        assert [line.split()[0] for line in lines] == ["0.00", "0.40", "0.80"]
+        assert all(0.0 <= float(line.split()[3]) <= 1.0 for line in lines)
+        assert last == f"{LENGTH} Scored, 0 Stale, 0 Unavailable"
+    done = run(SERVED, tiny_dataset, "--server", server.address)
+    assert done.returncode == 1
+    assert done.stderr.startswith("no reward server listens at tcp://127.0.0.1:")
+    assert done.stderr.count("\n") == 1
 
 
 def test_what_cannot_work_is_said_in_one_sentence(tiny_dataset: Path) -> None:

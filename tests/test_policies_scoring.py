@@ -15,7 +15,7 @@ from policies.scoring import Judged, Judging, Plain, Potentials, judge
 from policies.trials import Moment, Start, Trial
 from robo_reward.checkpoint import build
 from robo_reward.config import CompactConfig
-from robo_reward.errors import InputError
+from robo_reward.errors import InputError, NoVerdictError
 from robo_reward.fake_model import FakeProgressModel, brightness
 from robo_reward.model import Model, ModelSettings
 from robo_reward.protocols import References
@@ -141,6 +141,37 @@ def test_a_verdict_that_does_not_count_is_held_counted_and_not_told(trials: list
     assert len(set(found.progress[2:])) == 1
     assert [len(one) for one in told] == [1] * (6 - found.invalid) + [0] * found.invalid
     assert told[0] == {0: found.progress[0]}
+
+
+class Forgetful(FakeProgressModel):
+    """A served model that gives no verdict at some times, and then to one session alone."""
+
+    def score_many(self, sessions: Any, views: Any, times: Any) -> Any:
+        found: list[Any] = list(super().score_many(sessions, views, times))
+        if not 0.3 < times[0] < 0.5:
+            return found
+        raise NoVerdictError("the server was late", [None, *found[1:]])
+
+
+def test_where_a_server_gives_no_verdict_the_last_is_held_and_the_lack_counted(
+    trials: list[Trial],
+) -> None:
+    model = Forgetful(query_period_s=0.2)
+    lacking, other = judge(Judged(model, lambda _: NOTHING), trials[:2])
+    whole, same = judge(
+        Judged(FakeProgressModel(query_period_s=0.2), lambda _: NOTHING), trials[:2]
+    )
+    assert (lacking.missing, lacking.invalid, whole.missing) == (1, 0, 0)
+    assert lacking.progress[2] == lacking.progress[1]
+    assert np.isnan(lacking.apart[2])
+    assert lacking.progress[3:] == pytest.approx(whole.progress[3:], abs=0.05)
+    alike([other], [same])
+
+
+def test_a_lost_verdict_is_told_to_nobody(trials: list[Trial]) -> None:
+    judging = Judged(Forgetful(query_period_s=0.2), lambda _: NOTHING).begin()
+    told = [judging.see([trials[0].moment(0, n)]) for n in range(6)]
+    assert [bool(one) for one in told] == [True, True, False, True, True, True]
 
 
 def test_references_are_asked_for_by_instruction(trials: list[Trial]) -> None:

@@ -1,6 +1,10 @@
 """What a run plays with: a reward model of this task and cameras, references, a fit policy."""
 
 import json
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 from policy_fixtures import TASK, stored_policy
+from serving import Running, running
 
 from policies.config import LearnerConfig, Limits, StartConfig
 from policies.refine import Refine
@@ -15,8 +20,9 @@ from policies.refining import Refinement
 from policies.scoring import Judged
 from robo_reward.checkpoint import ModelConfig, build, save
 from robo_reward.config import CompactConfig
-from robo_reward.errors import DatasetError, InputError
+from robo_reward.errors import DatasetError, InputError, ServerError
 from robo_reward.model import ModelSettings
+from robo_reward.serving.judge import open_model
 from sim.beds import find_bed
 
 VIEWS = ("front", "side", "wrist")
@@ -76,6 +82,87 @@ def test_a_reward_model_judges_the_rollouts(policy: Path, pictures: Path, tmp_pa
     assert update["seconds_reward"] > 0.0
     about = json.loads((tmp_path / "run/policy/policy.json").read_text())["about"]
     assert about["training"]["refined"]["reward_fingerprint"]
+
+
+def updates(run: Path) -> list[dict[str, Any]]:
+    lines = [json.loads(text) for text in (run / "refine.jsonl").read_text().splitlines()]
+    return [line for line in lines if "potential_end" in line]
+
+
+def test_a_served_model_judges_as_one_from_disk(
+    policy: Path, pictures: Path, tmp_path: Path
+) -> None:
+    place = model(tmp_path / "model", instructions=words(), views=list(VIEWS))
+    asked = {"references": str(pictures)}
+    command(policy, tmp_path / "local", reward=place, **asked).run()
+    served = open_model(Path(place), device="cpu", bf16=False)
+    with running(served) as server:
+        far = command(policy, tmp_path / "far", reward=server.address, **asked)
+        far.run()
+        assert server.count("answers_total", kind="scored") > 4
+    (mine,), (theirs,) = updates(tmp_path / "local"), updates(tmp_path / "far")
+    assert theirs["potential_end"] == pytest.approx(mine["potential_end"], abs=1e-6)
+    assert theirs["missing"] == 0
+    about = json.loads((tmp_path / "far/policy/policy.json").read_text())["about"]
+    refined = about["training"]["refined"]
+    assert (refined["reward"], refined["reward_fingerprint"]) == (
+        server.address,
+        served.fingerprint,
+    )
+    with pytest.raises(ServerError, match="no reward server listens at"):
+        replace(far, rollouts=8).run()
+    assert len(updates(tmp_path / "far")) == 1
+
+
+def test_a_server_that_is_lost_ends_the_run_and_the_same_command_goes_on(
+    policy: Path, pictures: Path, tmp_path: Path
+) -> None:
+    place = model(tmp_path / "model", instructions=words(), views=list(VIEWS))
+    listen = f"unix:{tmp_path}/s"
+    asked = command(
+        policy,
+        tmp_path / "run",
+        reward=listen,
+        references=str(pictures),
+        deadline=2.0,
+        starts=StartConfig(rollouts=2, group=1),
+    )
+    served = open_model(Path(place), device="cpu", bf16=False)
+
+    def one_update() -> bool:
+        return (tmp_path / "run/refine.jsonl").is_file() and bool(updates(tmp_path / "run"))
+
+    with running(served, listen=listen) as server:
+        watch = threading.Thread(target=stop_when, args=(server, one_update), daemon=True)
+        watch.start()
+        with pytest.raises(ServerError, match="no reward server listens at unix:"):
+            replace(asked, rollouts=200).run()
+        watch.join(20.0)
+    done = len(updates(tmp_path / "run"))
+    with running(served, listen=listen):
+        replace(asked, rollouts=2 * done + 2).run()
+    told = updates(tmp_path / "run")
+    assert [line["rollouts"] for line in told] == [2 * n for n in range(1, done + 2)]
+
+
+def stop_when(server: Running, so: Callable[[], bool]) -> None:
+    """Stop a server as soon as something is so."""
+    end = time.monotonic() + 60.0
+    while not so() and time.monotonic() < end:
+        time.sleep(0.01)
+    server.call(server.engine.stop)
+
+
+def test_a_served_model_of_something_else_is_refused(
+    policy: Path, pictures: Path, tmp_path: Path
+) -> None:
+    place = model(tmp_path / "model", instructions=["fold the towel"])
+    with running(open_model(Path(place), device="cpu", bf16=False)) as server:
+        asked = command(policy, tmp_path / "run", reward=server.address, references=str(pictures))
+        with pytest.raises(InputError, match="trained on 1 instructions, and 'press the red"):
+            asked.run()
+        with pytest.raises(InputError, match="give a reward model's directory, or leave"):
+            replace(asked, refresh_every=1)
 
 
 def test_images_are_as_large_as_anybody_needs(policy: Path, pictures: Path, tmp_path: Path) -> None:
