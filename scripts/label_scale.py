@@ -56,7 +56,8 @@ class Scale:
         """Print what was seen."""
         size = (labels / FILE).stat().st_size / 1e6
         print(f"{self.units} units in {seconds:.0f} s, {size:.1f} MB of labels")
-        settled = [(done, mb) for done, mb in seen if self.units * 0.1 < done < self.units]
+        # the last 4096 views that were encoded are kept: at first memory grows until they are there
+        settled = [(done, mb) for done, mb in seen if self.units * 0.4 < done < self.units]
         if len(settled) > 2:
             done, used = np.array(settled).T
             slope = np.polyfit(done, used, 1)[0] * 100

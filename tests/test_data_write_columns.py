@@ -317,7 +317,7 @@ try:
 except OutputError as error:
     print(error)
 """
-"""Files grow to so many bytes and no more, as on a full disk; not those of the tests' own process."""
+"""Files grow to so many bytes and no more, as on a full disk: its own, not those of the tests."""
 
 
 @pytest.mark.parametrize("most", [100, 8_000])
