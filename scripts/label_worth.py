@@ -1,9 +1,9 @@
 r"""What labels are worth: a policy cloned of a mixed dataset, with and without them.
 
-Collects episodes of which most are no good, labels them by a model that never saw them, and clones
-them in four ways, a few seeds each: all alike; those that `robo-reward filter` does not drop; all,
-weighed by how progress rises (RA-BC); and those that truly succeed, which nobody with a real robot
-knows. What is there is not made again:
+Collects episodes of which most are no good, takes away all that says so, labels them by a model
+that never saw them, and clones them in four ways, a few seeds each: all alike; those that
+`robo-reward filter` does not drop; all, weighed by how progress rises (RA-BC); and those that truly
+succeed, which nobody with a real robot knows. What is there is not made again:
     python scripts/label_worth.py --model outputs/drawer-model --out outputs/worth
 """
 
@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 import tyro
 
 from data.compaction import FILE
+from data.lerobot_dataset import open_dataset
 
 WAYS = ("uniform", "filtered", "weighed", "truth")
 
@@ -43,15 +44,18 @@ class Worth:
 
     def run(self) -> None:
         """Make what is missing and print the table."""
-        dataset, labels = self.out / "data", self.out / "labels"
-        kept = self.out / "filter.json"
-        if not dataset.exists():
+        source, dataset = self.out / "data", self.out / "blind"
+        labels, kept = self.out / "labels", self.out / "filter.json"
+        if not source.exists():
             told = ("--episodes", self.data, "--seed", self.data_seed, "--image-size", 96)
-            _call("collect", "--task", self.task, "--out", dataset, *told, "--mix", self.mix)
+            _call("collect", "--task", self.task, "--out", source, *told, "--mix", self.mix)
+        if not dataset.exists():
+            make_blind(source, dataset)
         _call("label", "--dataset", dataset, "--model", self.model, "--out", labels)
         if not kept.exists():
             _call("filter", "--dataset", dataset, "--labels", labels, "--out", kept)
         weights = keep_weights(labels, kept, self.out / "kept.parquet")
+        tell_agreement(source, kept)
         how: dict[str, tuple[Any, ...]] = {
             "uniform": ("--failures",),
             "filtered": ("--failures", "--weights", weights, "--weight-column", "kept"),
@@ -62,7 +66,8 @@ class Worth:
         found: dict[str, list[float]] = {way: [] for way in WAYS}
         for seed in range(self.seeds):
             for way in WAYS:
-                rate = self._clone(dataset, f"{way}-{seed}", seed, how[way])
+                shown = source if way == "truth" else dataset
+                rate = self._clone(shown, f"{way}-{seed}", seed, how[way])
                 found[way].append(rate)
                 print(f"| {way} | {seed} | {rate:.2f} |", flush=True)
         for way, rates in found.items():
@@ -78,6 +83,27 @@ class Worth:
             _call("clone", *told, *shape, *much, *flags)
             _call("eval", "--policy", out, "--env", self.task, "--episodes", self.episodes)
         return float(json.loads((out / "eval.json").read_text())["success_rate"])
+
+
+def make_blind(source: Path, out: Path) -> None:
+    """Write the dataset without success, reward and the simulator's truth."""
+    from lerobot.datasets.dataset_tools import remove_feature
+    from lerobot.datasets.lerobot_dataset import LeRobotDataset
+
+    whole = LeRobotDataset("local/source", root=source, video_backend="pyav")
+    tells = [name for name in whole.meta.features if name.startswith(("next.", "truth."))]
+    remove_feature(whole, tells, output_dir=out, repo_id="local/blind")
+    known = [open_dataset(out).episode(index).outcome for index in range(whole.num_episodes)]
+    if any(outcome is not None for outcome in known):
+        raise SystemExit(f"{out} still tells how its episodes ended")
+
+
+def tell_agreement(source: Path, kept: Path) -> None:
+    """Print what the filter makes of successes and failures, which it was not told."""
+    told, dataset = json.loads(kept.read_text()), open_dataset(source)
+    for verdict in ("keep", "look", "drop"):
+        good = sum(bool(dataset.episode(index).outcome) for index in told[verdict])
+        print(f"{verdict}: {len(told[verdict])} episodes, of which {good} succeed")
 
 
 def keep_weights(labels: Path, kept: Path, out: Path) -> Path:
