@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from robo_reward.console import RunLog
 from robo_reward.errors import DatasetError, OutputError
 
-from .compaction import UnitGoneError, compact, is_finished, ranges
+from .compaction import UnitGoneError, clear, compact, is_finished, ranges
 from .label_job import Group, Job, check_unchanged
 from .label_plan import FAILED, UNITS, Plan, pack, unit_name
 from .label_rows import asked, episode_rows, unread_rows
@@ -87,6 +87,8 @@ class Worker:
                 if not is_finished(self.root, self.plan):
                     raise
             self._say_spent()
+        if is_finished(self.root, self.plan):
+            clear(self.root)  # of what workers wrote while the sidecar was made
 
     def _until_finished(self, order: list[Group]) -> None:
         """Label what is left, wait for what others are at, and make the sidecar of all."""

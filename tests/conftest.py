@@ -2,9 +2,11 @@
 
 import json
 import os
+import secrets
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +16,7 @@ import pytest
 
 if TYPE_CHECKING:
     from data.train import Train
+    from sim.crew_ray import Cluster
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("MUJOCO_GL", "egl")
@@ -206,3 +209,30 @@ def real_table() -> Path:
     if not root.is_dir():
         pytest.skip(f"the real recording {root} is not on this machine")
     return root
+
+
+@pytest.fixture(scope="session")
+def cluster() -> "Iterator[Cluster]":
+    """Ray with two CPUs, for this machine alone; gone with its files after all tests.
+
+    One for all of them: a process that has joined a cluster cannot join one with another token.
+    """
+    from sim.crew_ray import Cluster
+    from sim.render import require_backend
+
+    require_backend()  # actors inherit the answer
+    place = tempfile.mkdtemp(prefix="ray-")  # short: it holds sockets
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("RAY_ADDRESS", raising=False)
+        patch.setenv("RAY_TMPDIR", place)
+        patch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))  # else it keeps one at home
+        patch.setenv("RAY_memory_monitor_refresh_ms", "0")  # it kills actors on a full machine
+        try:
+            with pytest.MonkeyPatch.context() as inherited:  # by actors, and by nothing else here
+                inherited.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
+                inherited.setenv("OMP_NUM_THREADS", "1")
+                made = Cluster(workers=2)
+            with made:
+                yield made
+        finally:
+            shutil.rmtree(place, ignore_errors=True)

@@ -335,6 +335,8 @@ import os, signal, sys, time
 from data.ahead import Ahead
 from data.decoding import DecodeConfig
 from data.lerobot_dataset import open_dataset
+# a shell lets what it runs in the background ignore this one
+signal.signal(signal.SIGINT, signal.default_int_handler)
 dataset = open_dataset(sys.argv[1])
 config = DecodeConfig(processes=2, ahead_mb=1)
 with Ahead(dataset, [0, 1] * 500, size=16, stride=1, config=config) as there:

@@ -1,13 +1,9 @@
 """Ray actors as workers: the same bytes as by processes, also when an actor is killed."""
 
 import os
-import secrets
-import shutil
 import signal
-import tempfile
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,27 +19,9 @@ from data.label_ray import RayCrew
 from data.label_share import label_share
 from data.label_store import DirectoryStore
 from robo_reward.errors import DatasetError, InputError, OutputError
-from robo_reward.ray_cluster import RayCluster
+from sim.crew_ray import Cluster
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[RayCluster]:
-    """Two CPUs, for this machine alone; gone with its files after these tests."""
-    place = tempfile.mkdtemp(prefix="ray-")  # short: it holds sockets
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("RAY_ADDRESS", raising=False)
-        patch.setenv("RAY_TMPDIR", place)
-        patch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))  # else it keeps one at home
-        patch.setenv("RAY_memory_monitor_refresh_ms", "0")  # it kills actors on a full machine
-        patch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), *os.sys.path]))  # type: ignore[attr-defined]
-        patch.setenv("OMP_NUM_THREADS", "1")
-        try:
-            with RayCluster(workers=2) as made:
-                yield made
-        finally:
-            shutil.rmtree(place, ignore_errors=True)
 
 
 def die(told: Any, number: int) -> list[str]:
@@ -59,7 +37,7 @@ def nothing() -> None:
     """Look at nothing."""
 
 
-def test_a_killed_actor_costs_nothing(cluster: RayCluster, tmp_path: Path) -> None:
+def test_a_killed_actor_costs_nothing(cluster: Cluster, tmp_path: Path) -> None:
     dataset = write_dataset(tmp_path / "data", "images", episodes=60)
     calm = Label(
         dataset=str(dataset),
@@ -91,7 +69,7 @@ def test_a_killed_actor_costs_nothing(cluster: RayCluster, tmp_path: Path) -> No
 
 
 def test_the_command_labels_in_the_cluster_that_is_there(
-    cluster: RayCluster, tiny_dataset: Path, tmp_path: Path
+    cluster: Cluster, tiny_dataset: Path, tmp_path: Path
 ) -> None:
     model = checkpoint(tmp_path / "model")
     one = Label(dataset=str(tiny_dataset), model=model, out=tmp_path / "one", decode=HERE)
@@ -101,12 +79,12 @@ def test_the_command_labels_in_the_cluster_that_is_there(
     assert (one.out / FILE).read_bytes() == (two.out / FILE).read_bytes()
 
 
-def test_actors_that_die_for_ever_are_given_up(cluster: RayCluster) -> None:
+def test_actors_that_die_for_ever_are_given_up(cluster: Cluster) -> None:
     with pytest.raises(OutputError, match="5 workers died one after the other"):
         RayCrew(die, None).run(1, done=lambda: 0, on_look=nothing)
 
 
-def test_an_error_of_one_is_raised(cluster: RayCluster) -> None:
+def test_an_error_of_one_is_raised(cluster: Cluster) -> None:
     with pytest.raises(DatasetError, match="it is damaged"):
         RayCrew(refuse, None).run(1, done=lambda: 0, on_look=nothing)
 

@@ -102,11 +102,13 @@ def test_shares_of_a_world_meet_in_one_place(tiny_dataset: Path, tmp_path: Path)
 
 
 WAITING = """
-import sys, time
+import signal
 from data.label_workers import run_workers
 from {module} import wait
 
 if __name__ == "__main__":
+    # a shell lets what it runs in the background ignore this one
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     run_workers(wait, None, count=2, done=lambda: 0, on_look=lambda: None)
 """
 

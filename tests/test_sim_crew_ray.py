@@ -2,13 +2,9 @@
 
 import json
 import os
-import secrets
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,26 +21,8 @@ from robo_reward.errors import InputError, ServerError
 from sim import crew_ray
 from sim.chunks import ChunkedEnv
 from sim.crew_ray import Cluster
-from sim.render import require_backend
 from sim.vector import SimVectorEnv
 from sim.workforce import WorkerError
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    """Two CPUs, for this machine alone; gone with its files after these tests."""
-    require_backend()  # actors inherit the answer
-    place = tempfile.mkdtemp(prefix="ray-")  # short: it holds sockets
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("RAY_ADDRESS", raising=False)
-        patch.setenv("RAY_TMPDIR", place)
-        patch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))  # else it keeps one at home
-        patch.setenv("RAY_memory_monitor_refresh_ms", "0")  # it kills actors on a full machine
-        try:
-            with Cluster(workers=2) as made:
-                yield made
-        finally:
-            shutil.rmtree(place, ignore_errors=True)
 
 
 def chunk(steps: int) -> np.ndarray:
