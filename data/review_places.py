@@ -8,7 +8,8 @@
     <labels>/drafts/0001-<reviewer>.json         decisions about version 0001, not yet a version
 
 Every version is the labels of 'label' with all decisions applied, so a decision can be taken back
-in a later version. A version appears whole, by one rename; the next free number is taken.
+in a later version. A version appears whole, by one rename; the next number is taken that neither a
+version nor a draft has, so that no draft of a version that was removed is taken for one of the new.
 """
 
 import hashlib
@@ -108,7 +109,7 @@ def publish(labels: Path, files: Mapping[str, bytes]) -> Version:
             write_atomically(partial / name, content)
         _sync(partial)
         while True:
-            name = f"{max((int(path.name) for path in _taken(place)), default=1) + 1:04}"
+            name = f"{max(_taken(labels), default=1) + 1:04}"
             try:
                 partial.rename(place / name)  # fails on a folder that holds anything
                 break
@@ -121,8 +122,12 @@ def publish(labels: Path, files: Mapping[str, bytes]) -> Version:
     return Version(folder=place / name, labels=labels, number=name)
 
 
-def _taken(place: Path) -> list[Path]:
-    return [path for path in place.iterdir() if re.fullmatch(r"\d{4,}", path.name)]
+def _taken(labels: Path) -> list[int]:
+    versions = [re.fullmatch(r"(\d{4,})", path.name) for path in (labels / "versions").iterdir()]
+    drafts = [
+        re.fullmatch(r"(\d{4,})-.+\.json", path.name) for path in (labels / "drafts").glob("*.json")
+    ]
+    return [int(found[1]) for found in versions + drafts if found]
 
 
 def _sync(folder: Path) -> None:

@@ -4,7 +4,7 @@ import io
 import json
 from typing import TYPE_CHECKING, Any
 
-from robo_reward.errors import DatasetError, InputError
+from robo_reward.errors import DatasetError, InputError, OutputError
 from robo_reward.shaping import check_discount
 
 from .compaction import ranges
@@ -65,6 +65,7 @@ class Session:
         self.version, self._reviewer, self._dataset = version_at(folder), reviewer, dataset
         self._table = read_labels(self.version.labels).combine_chunks()
         self._original = sha256(self.version.labels / LABELS_FILE)
+        self._source = sha256(self.version.file)
         check_labels(dataset, self._table, str(self.version.labels / LABELS_FILE))
         if self.version.folder != self.version.labels:
             self._check_origin()
@@ -88,7 +89,7 @@ class Session:
 
     def _open_draft(self) -> Draft:
         about = {
-            "reviewed_from": sha256(self.version.file),
+            "reviewed_from": self._source,
             "dataset_fingerprint": self._dataset.fingerprint,
         }
         return Draft(
@@ -182,21 +183,22 @@ class Session:
         return corrected(self._columns(number), episode, decision, gamma=self._gamma)
 
     def write(self, time: str) -> Version:
-        """Make a new version of the labels, and go on from it.
+        """Make a new version of the labels, and go on from it in a draft of its own.
 
         Args:
             time: When, for people.
 
         Raises:
             InputError: If nothing was decided, or a decision cannot become labels.
-            OutputError: If it cannot be written; the draft is then kept.
+            DatasetError: If the labels were written anew since they were opened.
+            OutputError: If it, or the draft that goes on from it, cannot be written; the old draft
+                is then kept.
         """
         decisions = self.draft.decisions
         self._check_writable()
-        source = sha256(self.version.file)
         about = {
             "reviewer": self._reviewer,
-            "reviewed_from": source,
+            "reviewed_from": self._source,
             "labels_sha256": self._original,
             "reviewed_episodes": ranges(sorted(n for n in decisions if decisions[n].reviewed)),
             "review_notes": str(sum(bool(decision.note) for decision in decisions.values())),
@@ -214,12 +216,33 @@ class Session:
                 REVIEW_FILE: json.dumps(review, indent=1).encode(),
             }
             self.version = publish(self.version.labels, files)
-        self._known, old = dict(decisions), self.draft
-        self.draft = self._open_draft()
-        old.discard()
+        self._source, self._known = sha256(self.version.file), dict(decisions)
+        self._next_draft()
         return self.version
 
+    def _next_draft(self) -> None:
+        old = self.draft
+        try:
+            self.draft = self._open_draft()
+        except OutputError as error:
+            raise OutputError(
+                f"version {self.version.number} is written, but its draft cannot be begun, so "
+                f"{old.path} is kept: {error}"
+            ) from error
+        old.discard()
+
+    def _check_unchanged(self) -> None:
+        files = {self.version.labels / LABELS_FILE: self._original, self.version.file: self._source}
+        for path, opened in files.items():
+            if sha256(path) != opened:
+                raise DatasetError(
+                    f"{path} was written anew during the review, so its decisions are about other "
+                    f"curves and no version is made; they stay in {self.draft.path}: put the old "
+                    "file back, or end the review and move the draft away to begin anew"
+                )
+
     def _check_writable(self) -> None:
+        self._check_unchanged()
         if not self.changed():
             raise InputError(f"nothing was decided since version {self.version.number}")
         wrong = []
