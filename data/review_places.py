@@ -70,6 +70,12 @@ def newest(labels: Path) -> Version:
     return Version(folder=labels / "versions" / name, labels=labels, number=name)
 
 
+def between(first: Version, last: Version) -> list[str]:
+    """Return the numbers of versions that were written after one and before another of labels."""
+    numbers = sorted(int(path.parent.name) for path in _versions(last.labels))
+    return [f"{n:04}" for n in numbers if int(first.number) < n < int(last.number)]
+
+
 def _versions(labels: Path) -> list[Path]:
     found = (labels / "versions").glob(f"*/{LABELS_FILE}")
     return [path for path in found if re.fullmatch(r"\d{4,}", path.parent.name)]
@@ -88,6 +94,21 @@ def sha256(path: Path) -> str:
         raise DatasetError(
             f"{path} cannot be read ({error.strerror}); mend that, or label again"
         ) from error
+
+
+def check_unchanged(files: Mapping[Path, str], draft: Path) -> None:
+    """Check that labels have the hashes that they had when their review began.
+
+    Raises:
+        DatasetError: If one was written anew; names the draft that keeps the decisions.
+    """
+    for path, opened in files.items():
+        if sha256(path) != opened:
+            raise DatasetError(
+                f"{path} was written anew during the review, so its decisions are about other "
+                f"curves and no version is made; they stay in {draft}: put the old file back, or "
+                "end the review and move the draft away to begin anew"
+            )
 
 
 def publish(labels: Path, files: Mapping[str, bytes]) -> Version:

@@ -19,12 +19,13 @@ from .report_curves import (
     rows_by_episode,
 )
 from .report_page import base64_of, curve_block, curve_of, summarize
-from .review_decisions import Decision, as_json, decision_of, problem
+from .review_decisions import ConflictError, Decision, as_json, decision_of, problem
 from .review_draft import Draft
 from .review_places import (
     FORMAT,
     REVIEW_FILE,
     Version,
+    check_unchanged,
     decisions_json,
     publish,
     read_review,
@@ -149,15 +150,24 @@ class Session:
             "changed": self.changed(),
         }
 
-    def decide(self, number: int, value: Any) -> dict[str, Any]:
+    def decide(self, number: int, value: Any, *, before: Any = None) -> dict[str, Any]:
         """Save a decision that came as JSON; return the episode's detail.
+
+        Args:
+            number: The episode.
+            value: The decision, whole.
+            before: The decision that was changed into it; None: whatever is decided by now.
 
         Raises:
             InputError: If there is no such episode, or it is no decision.
+            ConflictError: If by now something else is decided than ``before`` and ``value``.
             OutputError: If it cannot be saved.
         """
-        decision = decision_of(value, self.episode(number).episode.length)
-        if decision != self._decision(number):
+        length, now = self.episode(number).episode.length, self._decision(number)
+        decision = decision_of(value, length)
+        if decision != now:
+            if before is not None and decision_of(before, length) != now:
+                raise ConflictError(number)
             self.draft.decide(number, decision)
         return self.detail(number)
 
@@ -231,18 +241,9 @@ class Session:
             ) from error
         old.discard()
 
-    def _check_unchanged(self) -> None:
-        files = {self.version.labels / LABELS_FILE: self._original, self.version.file: self._source}
-        for path, opened in files.items():
-            if sha256(path) != opened:
-                raise DatasetError(
-                    f"{path} was written anew during the review, so its decisions are about other "
-                    f"curves and no version is made; they stay in {self.draft.path}: put the old "
-                    "file back, or end the review and move the draft away to begin anew"
-                )
-
     def _check_writable(self) -> None:
-        self._check_unchanged()
+        files = {self.version.labels / LABELS_FILE: self._original, self.version.file: self._source}
+        check_unchanged(files, self.draft.path)
         if not self.changed():
             raise InputError(f"nothing was decided since version {self.version.number}")
         wrong = []

@@ -16,7 +16,7 @@ from data import review_places
 from data.lerobot_dataset import open_dataset
 from data.report import Report, read_labels
 from data.report_curves import metadata_of
-from data.review_places import newest, publish, version_at
+from data.review_places import between, newest, publish, version_at
 from data.review_session import Session
 from robo_reward.errors import DatasetError, InputError, OutputError
 
@@ -177,6 +177,9 @@ def test_two_reviewers_have_a_draft_and_a_version_each(
     told = metadata_of(read_labels(labels / "versions/0003"))
     assert (told["reviewer"], told["reviewed_episodes"]) == ("you", "2")
     assert newest(labels).number == "0003"
+    first, third = version_at(labels), other.version
+    assert between(first, third) == ["0002"]
+    assert between(opened.version, third) == between(first, opened.version) == []
     other.draft.close()
 
 
