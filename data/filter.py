@@ -202,6 +202,7 @@ def edit_command(root: Path, drop: Sequence[int]) -> str | None:
     """
     if not drop:
         return None
+    root = root.resolve()  # "." has no name
     new = root.with_name(f"{root.name}-filtered")
     parts = [
         "lerobot-edit-dataset",

@@ -15,6 +15,18 @@ OUTCOMES = {"success": True, "failure": False}
 """How an outcome is written in JSON."""
 
 
+class ConflictError(InputError):
+    """A change was made to something else than what is decided by now."""
+
+    def __init__(self, number: int) -> None:
+        """Say so of an episode."""
+        super().__init__(
+            f"episode {number} was decided otherwise meanwhile, in another tab, or the change "
+            "before this one failed; this one is not saved: look at what is shown now, or reload "
+            "the page, and decide again"
+        )
+
+
 @dataclass(frozen=True, kw_only=True)
 class Decision:
     """What a reviewer says of one episode; what is not said is left as it is."""

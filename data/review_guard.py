@@ -47,7 +47,7 @@ class Guard:
         """Return whether a request is our own page's, with the cookie that the token gave."""
         given, site = (cookie or "").encode(), headers.get("Sec-Fetch-Site", "none")
         ours = site in ("none", "same-origin")
-        return ours and self._token is None and hmac.compare_digest(given, self._session.encode())
+        return ours and hmac.compare_digest(given, self._session.encode())
 
     def admit(self, token: str | None) -> str | None:
         """Return the cookie for whoever brings the token first; None for all others."""

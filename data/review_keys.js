@@ -15,7 +15,15 @@ function accept() {
   else queue.then(() => { $("status").textContent = "no episode below is left to review"; });
 }
 
+/* What is done next waits for it, since it changes what that starts from. */
 function undo() {
+  const mine = ++asked;
+  state.coming = true;
+  const done = () => {
+    if (mine !== asked) return;
+    state.coming = false;
+    whenThere(() => {});
+  };
   send("POST", "/undo", undefined, (told) => {
     $("status").textContent = told.decision ? `undone: episode ${told.episode}` : "nothing to undo";
     if (!told.decision) return;
@@ -25,6 +33,7 @@ function undo() {
     redrawCard(episode);
     if (state.episode !== episode) choose(episode);
   });
+  queue.then(done);
 }
 
 async function write() {
@@ -42,7 +51,7 @@ function writeNow() {
     REPORT.version = told.version;
     REPORT.changed = 0;
     showFacts();
-    $("status").textContent = `version ${told.version} written: ${told.folder}`;
+    $("status").textContent = `version ${told.version} written: ${told.folder}${told.warning}`;
   });
 }
 

@@ -8,7 +8,8 @@
     <labels>/drafts/0001-<reviewer>.json         decisions about version 0001, not yet a version
 
 Every version is the labels of 'label' with all decisions applied, so a decision can be taken back
-in a later version. A version appears whole, by one rename; the next free number is taken.
+in a later version. A version appears whole, by one rename; the next number is taken that neither a
+version nor a draft has, so that no draft of a version that was removed is taken for one of the new.
 """
 
 import hashlib
@@ -69,6 +70,12 @@ def newest(labels: Path) -> Version:
     return Version(folder=labels / "versions" / name, labels=labels, number=name)
 
 
+def between(first: Version, last: Version) -> list[str]:
+    """Return the numbers of versions that were written after one and before another of labels."""
+    numbers = sorted(int(path.parent.name) for path in _versions(last.labels))
+    return [f"{n:04}" for n in numbers if int(first.number) < n < int(last.number)]
+
+
 def _versions(labels: Path) -> list[Path]:
     found = (labels / "versions").glob(f"*/{LABELS_FILE}")
     return [path for path in found if re.fullmatch(r"\d{4,}", path.parent.name)]
@@ -87,6 +94,21 @@ def sha256(path: Path) -> str:
         raise DatasetError(
             f"{path} cannot be read ({error.strerror}); mend that, or label again"
         ) from error
+
+
+def check_unchanged(files: Mapping[Path, str], draft: Path) -> None:
+    """Check that labels have the hashes that they had when their review began.
+
+    Raises:
+        DatasetError: If one was written anew; names the draft that keeps the decisions.
+    """
+    for path, opened in files.items():
+        if sha256(path) != opened:
+            raise DatasetError(
+                f"{path} was written anew during the review, so its decisions are about other "
+                f"curves and no version is made; they stay in {draft}: put the old file back, or "
+                "end the review and move the draft away to begin anew"
+            )
 
 
 def publish(labels: Path, files: Mapping[str, bytes]) -> Version:
@@ -108,7 +130,7 @@ def publish(labels: Path, files: Mapping[str, bytes]) -> Version:
             write_atomically(partial / name, content)
         _sync(partial)
         while True:
-            name = f"{max((int(path.name) for path in _taken(place)), default=1) + 1:04}"
+            name = f"{max(_taken(labels), default=1) + 1:04}"
             try:
                 partial.rename(place / name)  # fails on a folder that holds anything
                 break
@@ -121,8 +143,12 @@ def publish(labels: Path, files: Mapping[str, bytes]) -> Version:
     return Version(folder=place / name, labels=labels, number=name)
 
 
-def _taken(place: Path) -> list[Path]:
-    return [path for path in place.iterdir() if re.fullmatch(r"\d{4,}", path.name)]
+def _taken(labels: Path) -> list[int]:
+    versions = [re.fullmatch(r"(\d{4,})", path.name) for path in (labels / "versions").iterdir()]
+    drafts = [
+        re.fullmatch(r"(\d{4,})-.+\.json", path.name) for path in (labels / "drafts").glob("*.json")
+    ]
+    return [int(found[1]) for found in versions + drafts if found]
 
 
 def _sync(folder: Path) -> None:

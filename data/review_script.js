@@ -79,11 +79,11 @@ function redrawCard(episode) {
 }
 
 function change(part) {
-  const episode = state.episode, decision = { ...decisionOf(episode), ...part };
+  const episode = state.episode, before = decisionOf(episode), decision = { ...before, ...part };
   REPORT.decisions[episode.index] = decision;
   showDecision();
   const path = `/episodes/${episode.index}`;
-  send("PUT", path, decision, (told) => {
+  send("PUT", path, { before, decision }, (told) => {
     take(told);
     $("status").textContent = "saved";
   }, () => ask("GET", path).then(take).catch(() => {}));  // show what is saved, if anything answers

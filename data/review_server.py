@@ -16,8 +16,10 @@ from aiohttp.typedefs import Handler, Middleware
 from robo_reward.errors import InputError, OutputError, RoboRewardError
 
 from .pages import asset, fill, inline_hash, script
+from .review_decisions import ConflictError
 from .review_frames import FramePictures
 from .review_guard import HEADERS, TOKEN, Guard
+from .review_places import Version, between
 from .review_session import Session
 
 HOST = "127.0.0.1"
@@ -143,18 +145,23 @@ class _Asks:
         if request.content_type != "application/json":
             raise InputError("a decision must be sent as application/json")
         try:
-            value = json.loads(await request.read())
+            told = json.loads(await request.read())
         except (ValueError, RecursionError) as error:
             raise InputError("a decision must be JSON") from error
-        return _json(self._session.decide(number, value))
+        if not isinstance(told, dict) or not isinstance(told.get("before"), dict):
+            raise InputError("a change must say the decision before it and the decision")
+        return _json(self._session.decide(number, told.get("decision"), before=told["before"]))
 
     async def undo(self, _: web.Request) -> web.Response:
         return _json(self._session.undo())
 
     async def write(self, _: web.Request) -> web.Response:
+        before = self._session.version
         version = self._session.write(datetime.now(UTC).isoformat(timespec="seconds"))
-        print(f"version {version.number}: {version.folder}", flush=True)
-        return _json({"version": version.number, "folder": str(version.folder)})
+        warning = _left_out(between(before, version), before)
+        print(f"version {version.number}: {version.folder}{warning}", flush=True)
+        told = {"version": version.number, "folder": str(version.folder), "warning": warning}
+        return _json(told)
 
     async def frame(self, request: web.Request) -> web.Response:
         episode = self._session.episode(self._episode(request)).episode
@@ -172,6 +179,16 @@ class _Asks:
         except InputError as error:
             raise web.HTTPNotFound(text=str(error)) from error
         return number
+
+
+def _left_out(others: list[str], before: Version) -> str:
+    """Return in words which versions a new one does not hold; nothing if it holds all."""
+    if not others:
+        return ""
+    return (
+        f"; it goes on from version {before.number}, so what was decided in {', '.join(others)} is "
+        "not in it: review.json beside each says what that is"
+    )
 
 
 def _json(value: object, status: int = 200) -> web.Response:
@@ -199,6 +216,8 @@ async def _answer(guard: Guard, request: web.Request, handler: Handler) -> web.S
         return await handler(request)
     except web.HTTPException as error:
         return _json({"error": error.text or error.reason}, error.status)
+    except ConflictError as error:
+        return _json({"error": str(error)}, 409)
     except InputError as error:
         return _json({"error": str(error)}, 400)
     except OutputError as error:

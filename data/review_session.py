@@ -4,7 +4,7 @@ import io
 import json
 from typing import TYPE_CHECKING, Any
 
-from robo_reward.errors import DatasetError, InputError
+from robo_reward.errors import DatasetError, InputError, OutputError
 from robo_reward.shaping import check_discount
 
 from .compaction import ranges
@@ -19,12 +19,13 @@ from .report_curves import (
     rows_by_episode,
 )
 from .report_page import base64_of, curve_block, curve_of, summarize
-from .review_decisions import Decision, as_json, decision_of, problem
+from .review_decisions import ConflictError, Decision, as_json, decision_of, problem
 from .review_draft import Draft
 from .review_places import (
     FORMAT,
     REVIEW_FILE,
     Version,
+    check_unchanged,
     decisions_json,
     publish,
     read_review,
@@ -65,6 +66,7 @@ class Session:
         self.version, self._reviewer, self._dataset = version_at(folder), reviewer, dataset
         self._table = read_labels(self.version.labels).combine_chunks()
         self._original = sha256(self.version.labels / LABELS_FILE)
+        self._source = sha256(self.version.file)
         check_labels(dataset, self._table, str(self.version.labels / LABELS_FILE))
         if self.version.folder != self.version.labels:
             self._check_origin()
@@ -88,7 +90,7 @@ class Session:
 
     def _open_draft(self) -> Draft:
         about = {
-            "reviewed_from": sha256(self.version.file),
+            "reviewed_from": self._source,
             "dataset_fingerprint": self._dataset.fingerprint,
         }
         return Draft(
@@ -148,15 +150,24 @@ class Session:
             "changed": self.changed(),
         }
 
-    def decide(self, number: int, value: Any) -> dict[str, Any]:
+    def decide(self, number: int, value: Any, *, before: Any = None) -> dict[str, Any]:
         """Save a decision that came as JSON; return the episode's detail.
+
+        Args:
+            number: The episode.
+            value: The decision, whole.
+            before: The decision that was changed into it; None: whatever is decided by now.
 
         Raises:
             InputError: If there is no such episode, or it is no decision.
+            ConflictError: If by now something else is decided than ``before`` and ``value``.
             OutputError: If it cannot be saved.
         """
-        decision = decision_of(value, self.episode(number).episode.length)
-        if decision != self._decision(number):
+        length, now = self.episode(number).episode.length, self._decision(number)
+        decision = decision_of(value, length)
+        if decision != now:
+            if before is not None and decision_of(before, length) != now:
+                raise ConflictError(number)
             self.draft.decide(number, decision)
         return self.detail(number)
 
@@ -182,21 +193,22 @@ class Session:
         return corrected(self._columns(number), episode, decision, gamma=self._gamma)
 
     def write(self, time: str) -> Version:
-        """Make a new version of the labels, and go on from it.
+        """Make a new version of the labels, and go on from it in a draft of its own.
 
         Args:
             time: When, for people.
 
         Raises:
             InputError: If nothing was decided, or a decision cannot become labels.
-            OutputError: If it cannot be written; the draft is then kept.
+            DatasetError: If the labels were written anew since they were opened.
+            OutputError: If it, or the draft that goes on from it, cannot be written; the old draft
+                is then kept.
         """
         decisions = self.draft.decisions
         self._check_writable()
-        source = sha256(self.version.file)
         about = {
             "reviewer": self._reviewer,
-            "reviewed_from": source,
+            "reviewed_from": self._source,
             "labels_sha256": self._original,
             "reviewed_episodes": ranges(sorted(n for n in decisions if decisions[n].reviewed)),
             "review_notes": str(sum(bool(decision.note) for decision in decisions.values())),
@@ -214,12 +226,24 @@ class Session:
                 REVIEW_FILE: json.dumps(review, indent=1).encode(),
             }
             self.version = publish(self.version.labels, files)
-        self._known, old = dict(decisions), self.draft
-        self.draft = self._open_draft()
-        old.discard()
+        self._source, self._known = sha256(self.version.file), dict(decisions)
+        self._next_draft()
         return self.version
 
+    def _next_draft(self) -> None:
+        old = self.draft
+        try:
+            self.draft = self._open_draft()
+        except OutputError as error:
+            raise OutputError(
+                f"version {self.version.number} is written, but its draft cannot be begun, so "
+                f"{old.path} is kept: {error}"
+            ) from error
+        old.discard()
+
     def _check_writable(self) -> None:
+        files = {self.version.labels / LABELS_FILE: self._original, self.version.file: self._source}
+        check_unchanged(files, self.draft.path)
         if not self.changed():
             raise InputError(f"nothing was decided since version {self.version.number}")
         wrong = []

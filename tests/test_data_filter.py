@@ -259,6 +259,18 @@ def test_bad_input_is_told_before_the_work(
     assert not out.exists()
 
 
+@pytest.mark.parametrize("place", [".", "meta/.."])
+def test_a_dataset_may_be_the_folder_one_is_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    root = write_dataset(tmp_path / "here", "images").resolve()
+    labels = write_labels(tmp_path / "labels", root)
+    monkeypatch.chdir(root)
+    command = filtered(Path(place), labels, tmp_path / "filter.json")["command"]
+    assert f"--root {root} " in command
+    assert f"--new_root {root}-filtered " in command
+
+
 def test_the_printed_command_makes_the_filtered_dataset(tmp_path: Path) -> None:
     root = write_dataset(tmp_path / "two words", "images")
     labels = write_labels(tmp_path / "labels", root)

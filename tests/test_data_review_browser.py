@@ -261,6 +261,39 @@ def test_a_quick_hand_loses_no_key(opened: Opened) -> None:
     assert found["0"]["keyframes"] == [0]
 
 
+def test_a_stale_tab_is_told_and_shows_what_is_saved(opened: Opened) -> None:
+    tab = opened.page.context.new_page()
+    tab.goto(f"{opened.served.base}/#1")
+    tab.wait_for_selector("#views figcaption")
+    opened.press("m", *["ArrowRight"] * 4, "m")
+    opened.see("saved")
+    tab.keyboard.press("s")
+    tab.wait_for_selector("#trouble:not([hidden])")
+    assert "decided otherwise meanwhile, in another tab" in tab.locator("#trouble").inner_text()
+    tab.wait_for_selector('#keyframes [data-keyframe="4"]')
+    assert opened.draft()["1"]["outcome"] is None
+    tab.keyboard.press("s")
+    tab.wait_for_selector("#trouble", state="hidden")
+    assert opened.draft()["1"]["outcome"] == "success"
+    assert opened.draft()["1"]["keyframes"] == [0, 4]
+
+
+def test_what_follows_an_undo_at_once_starts_from_what_it_left(opened: Opened) -> None:
+    opened.press("m", "s", "u", "f", "u", "u", "f", "a")
+    opened.at(2, 0)  # comes after all was saved
+    assert opened.page.locator("#trouble").is_hidden()
+    assert opened.draft()["1"]["outcome"] == "failure"
+    assert opened.draft()["1"]["keyframes"] == []
+
+
+def test_a_version_that_lacks_another_says_so(opened: Opened) -> None:
+    shutil.copytree(opened.labels, opened.labels / "versions/0002", ignore=lambda *_: ["versions"])
+    opened.press("s", "w")
+    opened.page.wait_for_selector("#write[open]")
+    opened.press("Enter")
+    opened.see("what was decided in 0002 is not in it")
+
+
 def test_help_opens_and_closes_and_keys_rest_meanwhile(opened: Opened) -> None:
     opened.press("?")
     opened.page.wait_for_selector("#help[open]")

@@ -137,8 +137,13 @@ def test_what_is_not_there_is_not_found(client: httpx.Client, path: str, status:
         (b"{", 400, "must be JSON"),
         (b"\xff\xfe", 400, "must be JSON"),
         (b"[" * 60_000, 400, "must be JSON"),
-        (b'{"keyframes": [99]}', 400, "the frames 0 to 11"),
-        (b'{"accepted": NaN}', 400, "true or false"),
+        (b"[]", 400, "must say the decision before it"),
+        (b'{"decision": {}}', 400, "must say the decision before it"),
+        (b'{"before": null, "decision": {}}', 400, "must say the decision before it"),
+        (b'{"before": {}}', 400, "must be a JSON object"),
+        (b'{"before": {}, "decision": {"keyframes": [99]}}', 400, "the frames 0 to 11"),
+        (b'{"before": {}, "decision": {"accepted": NaN}}', 400, "true or false"),
+        (b'{"before": {"note": 1}, "decision": {"accepted": true}}', 400, "a note must be text"),
         (b'{"note": "' + b"n" * 70_000 + b'"}', 413, ""),
     ],
 )
@@ -174,7 +179,8 @@ def test_a_kill_after_an_answer_loses_no_decision(tiny_dataset: Path, tmp_path: 
     with serving(tiny_dataset, folder) as first, first.enter() as client:
         for number in range(3):
             note = {"note": f"note {number}", "keyframes": [number, 10]}
-            assert client.put(f"/episodes/{number}", json=note).status_code == 200
+            body = {"before": {}, "decision": note}
+            assert client.put(f"/episodes/{number}", json=body).status_code == 200
         first.process.send_signal(signal.SIGKILL)
         first.process.wait(timeout=30)
     with serving(tiny_dataset, folder) as second, second.enter() as client:
@@ -187,7 +193,8 @@ def test_a_kill_after_an_answer_loses_no_decision(tiny_dataset: Path, tmp_path: 
         ]
         assert client.post("/undo").json()["episode"] == 2
         version = client.post("/write").json()
-        assert version == {"version": "0002", "folder": str(folder / "versions/0002")}
+        place = str(folder / "versions/0002")
+        assert version == {"version": "0002", "folder": place, "warning": ""}
         said = second.end()
     assert f"version 0002: {folder / 'versions/0002'}" in said
     assert "nothing is left to write" in said
@@ -195,6 +202,42 @@ def test_a_kill_after_an_answer_loses_no_decision(tiny_dataset: Path, tmp_path: 
     assert sorted(review["episodes"]) == ["0", "1"]
     with serving(tiny_dataset, folder) as third:
         assert any(f"--labels {folder}/versions/0002 goes on" in line for line in third.lines)
+
+
+def test_a_second_tab_erases_nothing(tiny_dataset: Path, tmp_path: Path) -> None:
+    folder = write_labels(tmp_path / "labels", tiny_dataset)
+    first, stale = {"keyframes": [0, 4]}, {"accepted": True}
+    with serving(tiny_dataset, folder) as served, served.enter() as client:
+        answer = client.put("/episodes/1", json={"before": {}, "decision": first})
+        assert answer.status_code == 200
+        answer = client.put("/episodes/1", json={"before": {}, "decision": stale})
+        assert answer.status_code == 409
+        assert "episode 1 was decided otherwise meanwhile" in answer.json()["error"]
+        assert client.get("/episodes/1").json()["decision"]["keyframes"] == [0, 4]
+        for before in ({}, first):  # what is decided already may come again
+            answer = client.put("/episodes/1", json={"before": before, "decision": first})
+            assert answer.status_code == 200
+        answer = client.put("/episodes/1", json={"before": first, "decision": {**first, **stale}})
+        assert answer.json()["decision"]["accepted"]
+
+
+def test_who_writes_second_is_told_what_the_version_does_not_hold(
+    tiny_dataset: Path, tmp_path: Path
+) -> None:
+    folder = write_labels(tmp_path / "labels", tiny_dataset)
+    body = {"before": {}, "decision": {"accepted": True}}
+    warnings = []
+    for_me, for_you = (serving(tiny_dataset, folder, name) for name in ("me", "you"))
+    with for_me as mine, for_you as yours:
+        for number, served in enumerate((mine, yours)):
+            with served.enter() as client:
+                client.put(f"/episodes/{number}", json=body)
+                warnings.append(client.post("/write").json()["warning"])
+        said = mine.end(), yours.end()
+    assert warnings[0] == ""
+    assert "goes on from version 0001, so what was decided in 0002 is not in it" in warnings[1]
+    assert warnings[1] in said[1]
+    assert "not in it" not in said[0]
 
 
 # ---- the parts ----

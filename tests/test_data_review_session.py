@@ -16,7 +16,7 @@ from data import review_places
 from data.lerobot_dataset import open_dataset
 from data.report import Report, read_labels
 from data.report_curves import metadata_of
-from data.review_places import newest, publish, version_at
+from data.review_places import between, newest, publish, version_at
 from data.review_session import Session
 from robo_reward.errors import DatasetError, InputError, OutputError
 
@@ -177,6 +177,9 @@ def test_two_reviewers_have_a_draft_and_a_version_each(
     told = metadata_of(read_labels(labels / "versions/0003"))
     assert (told["reviewer"], told["reviewed_episodes"]) == ("you", "2")
     assert newest(labels).number == "0003"
+    first, third = version_at(labels), other.version
+    assert between(first, third) == ["0002"]
+    assert between(opened.version, third) == between(first, opened.version) == []
     other.draft.close()
 
 
@@ -238,7 +241,66 @@ def test_a_version_of_labels_that_were_written_anew_is_refused(
         reopened(opened, tiny_dataset, version.folder)
 
 
+def test_a_draft_of_a_version_that_was_removed_is_not_taken_up(
+    opened: Session, labels: Path, tiny_dataset: Path
+) -> None:
+    opened.decide(1, FAILED)
+    session = reopened(opened, tiny_dataset, opened.write("").folder)
+    session.decide(2, {"note": "of the old 0002"})
+    shutil.rmtree(labels / "versions/0002")
+    session = reopened(session, tiny_dataset, labels)
+    session.decide(1, FAILED)
+    assert session.write("").number == "0003"
+    assert session.changed() == 0
+    assert sorted(path.name for path in (labels / "drafts").glob("*.json")) == [
+        "0002-me.json",
+        "0003-me.json",
+    ]
+    assert "of the old 0002" in (labels / "drafts/0002-me.json").read_text()
+    session.draft.close()
+
+
+def test_a_version_whose_draft_cannot_be_begun_is_told_and_not_written_twice(
+    opened: Session, labels: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, content: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    opened.decide(1, FAILED)
+    monkeypatch.setattr("data.review_draft.write_atomically", full)
+    with pytest.raises(OutputError, match=r"0002 is written, but .*0001-me.json is kept: .*No sp"):
+        opened.write("")
+    monkeypatch.undo()
+    assert (labels / "drafts/0001-me.json").exists()
+    with pytest.raises(InputError, match="nothing was decided since version 0002"):
+        opened.write("")
+
+
 # ---- what cannot be written ----
+
+
+@pytest.mark.parametrize("number", ["0001", "0002"])
+@pytest.mark.parametrize("again", ["0001", "0002"])
+def test_labels_written_anew_during_a_review_are_no_version_and_the_draft_is_kept(
+    opened: Session, labels: Path, tiny_dataset: Path, number: str, again: str
+) -> None:
+    opened.decide(1, FAILED)
+    files = {"0001": labels / "progress.parquet", "0002": opened.write("").file}
+    session = reopened(opened, tiny_dataset, files[number].parent)
+    session.decide(2, {"note": "mine"})
+    before = files[again].read_bytes()
+    fresh = write_labels(labels / "again", tiny_dataset, note="other bytes")
+    (fresh / "progress.parquet").rename(files[again])
+    if number < again:  # of no concern
+        assert session.write("").number == "0003"
+    else:
+        with pytest.raises(DatasetError, match="was written anew during the review, so its deci"):
+            session.write("")
+        assert not (labels / "versions/0003").exists()
+        files[again].write_bytes(before)
+        session = reopened(session, tiny_dataset, files[number].parent)
+        assert session.detail(2)["decision"]["note"] == "mine"
+    session.draft.close()
 
 
 def test_nothing_new_and_half_a_keyframe_are_no_version(opened: Session, labels: Path) -> None:
