@@ -245,11 +245,13 @@ def test_a_deadline_of_a_question_is_a_time(seconds: float) -> None:
 
 
 def test_who_asks_too_often_has_reloaded_nothing_and_knows_no_health() -> None:
-    with running(FakeProgressModel(), rate=1.0) as server, server.connect() as asking:
-        asking.health()
-        for ask in (asking.reload, asking.health):
-            with pytest.raises(ServerError, match="more than 1 requests a second"):
-                ask()
+    with running(FakeProgressModel(), rate=1.0) as server:
+        server.engine.clock = lambda: 0.0
+        with server.connect() as asking:
+            asking.health()
+            for ask in (asking.reload, asking.health):
+                with pytest.raises(ServerError, match="more than 1 requests a second"):
+                    ask()
 
 
 def test_a_time_that_goes_back_is_refused_and_leaves_no_trace() -> None:
@@ -288,6 +290,21 @@ def test_what_ended_is_told_again_where_a_session_could_not_begin() -> None:
         held = asking.begin(TEXT, GIVEN)
         assert held is not None
         assert server.count("sessions") == 1.0
+
+
+def test_what_ended_is_told_again_after_a_begin_that_came_too_often() -> None:
+    now = [0.0]
+    with running(FakeProgressModel(), rate=1.0) as server:
+        server.engine.clock = lambda: now[0]
+        with server.connect() as asking:
+            asking.begin(TEXT, GIVEN)  # nobody holds it
+            gc.collect()
+            with pytest.raises(ServerError, match="ask less often"):
+                asking.begin(TEXT, GIVEN)
+            now[0] = 1.0
+            held = asking.begin(TEXT, GIVEN)
+            assert held is not None
+            assert server.count("sessions") == 1.0
 
 
 def test_sessions_under_another_model_do_not_pile_up(tmp_path: Path) -> None:
