@@ -40,7 +40,7 @@ class BenchServe:
 
     A server in a process of its own judges made-up frames over loopback; each client is a process
     that asks, waits for the answer, and asks again. One client is measured, then all of them, in
-    turn; the model alone, asked in this process, is measured beside them.
+    turn.
     """
 
     json: Path | None = None

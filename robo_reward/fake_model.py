@@ -9,6 +9,7 @@ import numpy as np
 from .errors import InputError
 from .protocols import References, Verdict, Views
 from .targets import hop
+from .times import check_times
 from .tracker import Reading, Tracker, TrackerSettings
 
 
@@ -24,6 +25,7 @@ class _FakeSession:
     match: float
     seen: float | None = None
     asked: float = -np.inf
+    shown: float = -np.inf
     verdict: Verdict | None = None
 
 
@@ -51,9 +53,11 @@ class FakeProgressModel:
 
     def score(self, session: Any, views: Views, time: float) -> Verdict:
         """Return the verdict on a frame, or the last one while no query is due."""
+        check_times([time], [session.shown])
         if time >= session.asked + self.query_period_s - 1e-3:
             session.verdict = session.tracker.update(self._reading(session, views))
             session.asked = time
+        session.shown = time
         verdict: Verdict = session.verdict
         return verdict
 

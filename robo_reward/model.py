@@ -15,6 +15,7 @@ from .network import ProgressNetwork
 from .protocols import References, Verdict, Views
 from .queries import QueryReader, Seen
 from .reader import Reader
+from .times import check_times
 from .together import Judge, Judged, Session, judge_together
 from .tracker import Tracker, TrackerSettings
 
@@ -143,10 +144,10 @@ class QueryModel:
         """Return the verdicts of several sessions; those that are due share one pass.
 
         Raises:
-            InputError: If a frame shows nothing, an image is malformed or time is not finite.
+            InputError: If a frame shows nothing, an image is malformed, or time is not finite or
+                goes back.
         """
-        if not all(math.isfinite(time) for time in times):
-            raise InputError(f"times must be finite seconds, got {list(times)}")
+        check_times(times, [session.shown for session in sessions])
         period = self.settings.query_period_s - EARLY_S
         stated = list(zip(sessions, views, times, strict=True))
         due = [item for item in stated if item[2] >= item[0].asked + period]
@@ -156,6 +157,8 @@ class QueryModel:
         for (session, _, time), frame, reading in zip(due, seen, readings, strict=True):
             session.verdict = session.tracker.update(reading)
             session.past, session.asked = self._kept(session.past, frame), time
+        for session, _, time in stated:
+            session.shown = time
         return [session.verdict for session in sessions if session.verdict is not None]
 
     def label(

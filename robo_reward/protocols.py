@@ -100,6 +100,9 @@ class ProgressModel(Protocol):
         """Return the verdict on a frame at ``time`` in seconds, and remember it.
 
         Frames that come before the next query is due get the last verdict again.
+
+        Raises:
+            InputError: If the frame shows nothing, or is older than the newest of its session.
         """
 
     def score_many(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .errors import InputError
 from .fake_model import FakeProgressModel, brightness
 from .protocols import ProgressModel, References, Verdict, Views
 
@@ -77,6 +78,7 @@ def check_progress_model(
     check.anchors()
     check.holding(alone)
     check.sessions(alone)
+    check.onward()
     check.same(check.run(references, count=2), alone[:2], "verdicts do not depend on the future")
 
 
@@ -113,6 +115,19 @@ class _ModelCheck:
         self.same([held], [first], "between queries the last verdict is held")
         later = self.model.score(session, self.frames[1], self.period)
         self.same([later], [alone[1]], "a frame between queries leaves no trace")
+
+    def onward(self) -> None:
+        """Check that a frame from before the newest is refused, and one of its time is not."""
+        session = self.model.begin(self.text, self.references)
+        for time in (10 * self.period, 10 * self.period):
+            last = self.model.score(session, self.frames[0], time)
+        try:
+            self.model.score(session, self.frames[1], 0.0)
+        except InputError:
+            held = self.model.score(session, self.frames[1], 10 * self.period)
+            self.same([held], [last], "a frame that is refused leaves no trace")
+        else:
+            raise AssertionError("a time that goes back is refused with an InputError")
 
     def sessions(self, alone: list[Verdict]) -> None:
         """Check that sessions scored together give what each gives alone."""

@@ -25,6 +25,8 @@ class Session:
     """Frames of the last queries, latest last."""
     asked: float = float("-inf")
     """Time of the last query, in seconds."""
+    shown: float = float("-inf")
+    """Time of the newest frame, in seconds."""
     verdict: Verdict | None = None
 
     def query(self, frame: Seen) -> Query:

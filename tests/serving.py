@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
@@ -143,6 +144,14 @@ def running(
             made.call(made.engine.stop)
         thread.join(20.0)
         assert not thread.is_alive(), "the server did not end"
+
+
+def until(so: Any, seconds: float = 20.0) -> None:
+    """Wait until something is so."""
+    end = time.monotonic() + seconds
+    while not so():
+        assert time.monotonic() < end, "it never came about"
+        time.sleep(0.005)
 
 
 class Raw:

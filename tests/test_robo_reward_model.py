@@ -202,6 +202,17 @@ def test_a_time_that_is_none_is_refused(time: float) -> None:
         model.score(session, tiny.episode(1)[0], time)
 
 
+def test_a_time_before_that_of_the_newest_frame_is_refused_due_or_not() -> None:
+    model, frames = tiny.model(), tiny.episode(2)
+    session = model.begin(TEXT, tiny.references())
+    for time in (0.0, 0.3, 0.3):
+        held = model.score(session, frames[0], time)
+    with pytest.raises(InputError, match=r"0\.2 s came after one of 0\.3 s.* begin a new session"):
+        model.score(session, frames[1], 0.2)
+    assert model.score(session, frames[0], 0.3) is held
+    assert model.score(session, frames[1], 0.4) is not held
+
+
 def test_an_empty_episode_is_refused() -> None:
     with pytest.raises(InputError, match="no frame to label"):
         tiny.model().label([], TEXT, tiny.references(), fps=10)

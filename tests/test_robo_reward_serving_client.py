@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,13 @@ import msgpack
 import numpy as np
 import pytest
 import tiny
-from serving import GIVEN, TEXT, HeldUp, grey, running
+from serving import GIVEN, TEXT, HeldUp, grey, loaded, running, until
 
 from robo_reward.errors import InputError, NoVerdictError, ServerError
 from robo_reward.fake_model import FakeProgressModel
 from robo_reward.protocols import References, Verdict
 from robo_reward.serving import Scored, ServedModel, Unavailable, connect
+from robo_reward.serving.judge import Loaded
 from robo_reward.serving.wire import LENGTHS
 from robo_reward.testing import check_progress_model
 
@@ -224,6 +225,102 @@ def test_what_is_asked_wrongly_is_told_before_anything_is_sent() -> None:
         with pytest.raises(InputError, match="send smaller or fewer"):
             asking.score(session, {"front": np.zeros((4000, 4000, 3), np.uint8)}, 0.0)
         assert asking.score(session, grey(1.0), 0.0).progress == 1.0
+
+
+def test_a_deadline_that_is_over_costs_no_session() -> None:
+    with running(FakeProgressModel()) as server, server.connect() as asking:
+        session = asking.begin(TEXT, GIVEN)
+        for over in (0.0, -1.0):
+            (answer,) = asking.ask([session], [grey(0.5)], [0.0], deadline_s=over)
+            assert isinstance(answer, Unavailable)
+        assert asking.score(session, grey(1.0), 0.0).progress == 1.0
+
+
+@pytest.mark.parametrize("seconds", [float("nan"), float("inf"), 1e12])
+def test_a_deadline_of_a_question_is_a_time(seconds: float) -> None:
+    with running(FakeProgressModel()) as server, server.connect() as asking:
+        session = asking.begin(TEXT, GIVEN)
+        with pytest.raises(InputError, match="deadline_s must be seconds, up to an hour"):
+            asking.ask([session], [grey(0.5)], [0.0], deadline_s=seconds)
+
+
+def test_who_asks_too_often_has_reloaded_nothing_and_knows_no_health() -> None:
+    with running(FakeProgressModel(), rate=1.0) as server:
+        server.engine.clock = lambda: 0.0
+        with server.connect() as asking:
+            asking.health()
+            for ask in (asking.reload, asking.health):
+                with pytest.raises(ServerError, match="more than 1 requests a second"):
+                    ask()
+
+
+def test_a_time_that_goes_back_is_refused_and_leaves_no_trace() -> None:
+    with running(tiny.model()) as server, server.connect() as asking:
+        session = asking.begin(TEXT, tiny.references())
+        frames = tiny.episode(3)
+        first = asking.score(session, frames[0], 5000.0)
+        with pytest.raises(InputError, match=r"a frame of 0 s came after one of 5000 s"):
+            asking.score(session, frames[1], 0.0)
+        assert asking.score(session, frames[2], 5000.0) is first
+
+
+def test_a_session_that_began_too_late_ends_on_the_server() -> None:
+    model = HeldUp()
+    with running(model) as server, server.connect(begin_s=0.3, deadline_s=0.3) as asking:
+        first = asking.begin(TEXT, GIVEN)
+        asking.ask([first], [grey(0.5)], [0.0])
+        with pytest.raises(ServerError, match="did not answer"):
+            asking.begin(TEXT, GIVEN)
+        with pytest.raises(ServerError, match="another session of this connection"):
+            asking.begin(TEXT, GIVEN)
+        model.free.set()
+        until(lambda: server.count("sessions") == 2.0)
+        asking.terms = replace(asking.terms, begin_s=20.0)
+        held = [first, asking.begin(TEXT, GIVEN), asking.begin(TEXT, GIVEN)]
+        assert server.count("sessions") == len(held)
+
+
+def test_what_ended_is_told_again_where_a_session_could_not_begin() -> None:
+    wrong = References(start={"front": np.zeros((4, 4, 3))})  # type: ignore[dict-item]
+    with running(FakeProgressModel()) as server, server.connect() as asking:
+        asking.begin(TEXT, GIVEN)  # nobody holds it
+        gc.collect()
+        with pytest.raises(InputError, match="must be a uint8 array"):
+            asking.begin(TEXT, wrong)
+        held = asking.begin(TEXT, GIVEN)
+        assert held is not None
+        assert server.count("sessions") == 1.0
+
+
+def test_what_ended_is_told_again_after_a_begin_that_came_too_often() -> None:
+    now = [0.0]
+    with running(FakeProgressModel(), rate=1.0) as server:
+        server.engine.clock = lambda: now[0]
+        with server.connect() as asking:
+            asking.begin(TEXT, GIVEN)  # nobody holds it
+            gc.collect()
+            with pytest.raises(ServerError, match="ask less often"):
+                asking.begin(TEXT, GIVEN)
+            now[0] = 1.0
+            held = asking.begin(TEXT, GIVEN)
+            assert held is not None
+            assert server.count("sessions") == 1.0
+
+
+def test_sessions_under_another_model_do_not_pile_up(tmp_path: Path) -> None:
+    def another(place: Path) -> Loaded:
+        return loaded(FakeProgressModel(), "second")
+
+    listen = f"unix:{tmp_path}/s"
+    with (
+        running(FakeProgressModel(), load=another, listen=listen) as server,
+        server.connect() as asking,
+    ):
+        asking.reload("second")
+        for _ in range(5):
+            with pytest.raises(ServerError, match="connect anew, or with follow=True"):
+                asking.begin(TEXT, GIVEN)
+        assert server.count("sessions") == 1.0
 
 
 def test_threads_that_share_a_client_get_their_own_answers() -> None:

@@ -4,6 +4,8 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -76,6 +78,8 @@ def test_a_server_answers_as_its_checkpoint_does_and_ends_when_told(
         health = httpx.get(child.metrics.replace("/metrics", "/health"), trust_env=False)
         assert (health.status_code, health.json()["status"]) == (200, "ok")
         assert httpx.get(child.metrics.replace("metrics", "x"), trust_env=False).status_code == 404
+        stranger = httpx.get(child.metrics, headers={"Host": "other.example"}, trust_env=False)
+        assert (stranger.status_code, stranger.text) == (421, "ask for 127.0.0.1\n")
         child.process.terminate()
         assert child.process.wait(30.0) == 0
         assert "Traceback" not in child.log.read_text()
@@ -117,6 +121,44 @@ def test_a_server_that_is_killed_gives_no_answer_and_its_socket_is_taken_over(
     with served(model, listen=listen) as child, asking:
         fresh = asking.begin(TEXT, tiny.references())
         assert 0.0 <= asking.score(fresh, frames[0], 0.0).progress <= 1.0
+
+
+HANGS = """
+import sys, threading
+from pathlib import Path
+from robo_reward.fake_model import FakeProgressModel
+from robo_reward.serving import engine, judge
+from robo_reward.serving.command import Serve
+
+class Hangs(FakeProgressModel):
+    def score_many(self, *asked):
+        threading.Event().wait()
+
+about = {"fingerprint": "x", "period_s": 0.1, "image_size": 4, "training": {}}
+judge.open_model = lambda place, **how: judge.Loaded(model=Hangs(), about=about, place=place)
+engine.GRACE_S = 0.2
+Serve(model=Path("m"), listen=sys.argv[1]).run()
+"""
+
+
+def test_a_pass_that_hangs_does_not_keep_a_server_that_is_to_end(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    command = [sys.executable, "-c", HANGS, f"unix:{path}"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline().startswith(b"serving m")
+            with connect(f"unix:{path}", deadline_s=0.2) as asking:
+                session = asking.begin(TEXT, tiny.references())
+                (answer,) = asking.ask([session], [tiny.episode(1)[0]], [0.0])
+                assert isinstance(answer, Unavailable)
+                process.terminate()
+                _, said = process.communicate(timeout=30.0)
+        finally:
+            process.kill()
+    assert process.returncode == 1
+    assert b"the pass that ran did not end" in said
+    assert not path.exists()
 
 
 def test_a_hangup_reads_the_checkpoint_again(tmp_path: Path) -> None:
@@ -169,7 +211,9 @@ def test_beyond_plain_sockets_it_takes_the_token_and_the_certificate(
         ({"device": "cuda:99"}, "--device cuda:99 cannot be used"),
         ({"device": "toaster"}, "--device toaster cannot be used"),
         ({"bf16": True}, "--bf16 is for pretrained backbones"),
-        ({"metrics_port": -1}, "--metrics-port must be at least 0"),
+        ({"metrics_port": -1}, "--metrics-port must be from 0 to 65535"),
+        ({"metrics_port": 70000}, "--metrics-port must be from 0 to 65535"),
+        ({"listen": f"tls://{'a' * 64}:1"}, "is no name of a machine"),
     ],
 )
 def test_what_cannot_be_served_is_told(

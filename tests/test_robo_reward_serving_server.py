@@ -1,39 +1,38 @@
 """A server in this process: who is judged, who is told why not, and what is refused."""
 
+import asyncio
 import os
 import socket
 import struct
 import threading
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import msgpack
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from serving import GIVEN, TEXT, HeldUp, Raw, Running, grey, loaded, running
+from serving import GIVEN, TEXT, HeldUp, Raw, Running, grey, loaded, nothing_else, running, until
 
 from robo_reward.errors import CheckpointError, InputError, ServerError
 from robo_reward.fake_model import FakeProgressModel
 from robo_reward.protocols import References
 from robo_reward.serving import Scored, Stale, Unavailable
 from robo_reward.serving.caps import Caps
+from robo_reward.serving.engine import Engine
 from robo_reward.serving.judge import Loaded
+from robo_reward.serving.messages import Reply, Score
+from robo_reward.serving.metrics import Metrics
 from robo_reward.serving.wire import LENGTHS, MOST_BYTES
 
 SOAK_S = float(os.environ.get("SOAK_SECONDS", "300"))
 IMAGE = ["front", "u1", 4, 6, 3]
 PIXELS = bytes(72)
-
-
-def until(so: Any, seconds: float = 20.0) -> None:
-    """Wait until something is so."""
-    end = time.monotonic() + seconds
-    while not so():
-        assert time.monotonic() < end, "it never came about"
-        time.sleep(0.005)
 
 
 def begun(raw: Raw, number: int = 1) -> int:
@@ -243,11 +242,23 @@ def test_there_are_only_so_many_connections() -> None:
     with running(FakeProgressModel(), connections=1) as server:
         with server.connect():
             with server.raw() as raw:
-                assert "has 1 connections" in refusal(raw)
+                assert "has 1 connections" in raw.greet()["told"]["why"]
+                assert raw.ended()
             with pytest.raises(ServerError, match="has 1 connections, and no more"):
                 server.connect()
         until(lambda: server.count("connections") == 0.0)
         server.connect().close()
+
+
+def test_those_who_say_nothing_keep_nobody_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ROBO_REWARD_TOKEN", "secret")
+    monkeypatch.setattr("robo_reward.serving.server.STRANGERS", 3)
+    how: dict[str, Any] = {"token": "secret", "connections": 2}
+    with running(FakeProgressModel(), **how) as server, ExitStack() as opened:
+        raws = [opened.enter_context(server.raw()) for _ in range(7)]
+        assert all(raw.ended() for raw in raws[:4]), "the oldest give way"
+        with server.connect() as one, server.connect() as two:
+            assert (one.fingerprint, two.health()["connections"]) == ("first", 2)
 
 
 def test_there_are_only_so_many_sessions() -> None:
@@ -276,7 +287,7 @@ def test_a_connection_begins_one_session_at_a_time() -> None:
         for number in (3, 4):
             raw.say(kind="begin", number=number, instruction=TEXT, ended=[], images=[[], []])
         told = raw.hear()
-        assert (told["kind"], told["number"]) == ("refused", 4)
+        assert (told["number"], told["told"]["is"]) == (4, "unavailable")
         model.free.set()
         assert [raw.hear()["kind"] for _ in range(2)] == ["answer", "begun"]
 
@@ -289,6 +300,43 @@ def test_who_asks_too_often_is_told() -> None:
         kinds = [raw.hear()["kind"] for _ in range(5)]
         assert kinds[:3] == ["done"] * 3
         assert "answer" in kinds[3:]
+
+
+def send_often(raw: Raw, content: bytes) -> None:
+    for _ in range(200):
+        raw.bytes(content)
+
+
+def test_who_reads_no_replies_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("robo_reward.serving.link._MOST_UNREAD", 1 << 16)
+    head = msgpack.packb({"kind": "health", "number": 1})
+    asked = (LENGTHS.pack(len(head), 0) + head) * 1000
+    with running(FakeProgressModel(), rate=1e9) as server, server.raw() as raw:
+        raw.greet()
+        with pytest.raises(ConnectionError):
+            send_often(raw, asked)
+        until(lambda: server.count("connections") == 0.0)
+
+
+def test_a_frame_whose_time_was_over_before_the_pass_is_not_judged() -> None:
+    model, now, told = FakeProgressModel(), [0.0], list[Reply]()
+    client = SimpleNamespace(number=1, beginning=False, gone=False, send=told.append)
+
+    async def late() -> None:
+        engine = Engine(loaded(model), nothing_else, Metrics(), caps=Caps(), clock=lambda: now[0])
+        begun = model.begin(TEXT, GIVEN)
+        stream = engine.sessions.add(1, engine.loaded, begun, now[0])
+        question = Score(number=1, session=stream.number, time=0.0, budget_ms=9000, views=grey(0.5))
+        engine.score(client, question, 10)
+        now[0] = 10.0
+        running = asyncio.create_task(engine.run())
+        while not told:
+            await asyncio.sleep(0.001)
+        engine.stop()
+        await running
+
+    asyncio.run(asyncio.wait_for(late(), 20.0))
+    assert [one.told["is"] for one in told] == ["stale"]
 
 
 def test_requests_are_numbered_upwards() -> None:
@@ -375,6 +423,91 @@ def test_sessions_can_be_told_to_end_with_their_model(tmp_path: Path) -> None:
         assert asking.score(asking.begin(TEXT, GIVEN), grey(0), 0.0).progress == 0.75
 
 
+def test_sessions_of_every_earlier_model_end_with_it(tmp_path: Path) -> None:
+    store = Store(second=constant(0.5), third=constant(0.75))
+    listen = f"unix:{tmp_path}/s"
+    with (
+        running(constant(0.25), load=store, listen=listen) as server,
+        server.connect(follow=True) as asking,
+    ):
+        held = [asking.begin(TEXT, GIVEN)]
+        asking.reload("second")
+        held.append(asking.begin(TEXT, GIVEN))
+        asking.reload("third", end=True)
+        answers = asking.ask(held, [grey(0)] * 2, [1.0] * 2)
+        assert [type(one) for one in answers] == [Unavailable, Unavailable]
+        assert len(server.engine.sessions) == 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class SlowToBegin(FakeProgressModel):
+    """A model whose sessions wait to be begun."""
+
+    free: threading.Event = field(default_factory=threading.Event)
+    began: threading.Event = field(default_factory=threading.Event)
+
+    def begin(self, instruction: str, references: References) -> Any:
+        self.began.set()
+        assert self.free.wait(20.0), "the test never let it begin"
+        return super().begin(instruction, references)
+
+
+def ask_to_begin(raw: Raw, pixels: bytes = b"", image: list[Any] | None = None) -> None:
+    images = [[image] if image else [], []]
+    raw.say(pixels, kind="begin", number=1, instruction=TEXT, ended=[], images=images)
+
+
+def test_a_session_that_is_being_begun_ends_with_its_model_too(tmp_path: Path) -> None:
+    model, store = SlowToBegin(), Store(second=constant(0.5))
+    with (
+        running(model, load=store, listen=f"unix:{tmp_path}/s") as server,
+        server.raw() as raw,
+        server.connect() as other,
+    ):
+        raw.greet()
+        ask_to_begin(raw)
+        assert model.began.wait(20.0)
+        other.reload("second", end=True)
+        model.free.set()
+        assert "its model was replaced" in raw.hear()["told"]["why"]
+        assert len(server.engine.sessions) == 0
+
+
+def test_a_session_that_was_begun_for_one_that_left_is_not_kept() -> None:
+    model = SlowToBegin()
+    with running(model) as server, server.connect() as other:
+        with server.raw() as raw:
+            raw.greet()
+            ask_to_begin(raw)
+            assert model.began.wait(20.0)
+        until(lambda: server.count("connections") == 1.0)
+        model.free.set()
+        other.begin(TEXT, GIVEN)
+        assert len(server.engine.sessions) == 1
+
+
+def test_what_sessions_begin_with_is_counted_while_it_waits() -> None:
+    model, side = SlowToBegin(), 500
+    image, pixels = ["front", "u1", side, side, 3], bytes(3 * side**2)
+    with running(model, waiting_mb=1) as server, ExitStack() as opened:
+        raws = [opened.enter_context(server.raw()) for _ in range(4)]
+        for raw in raws:
+            raw.greet()
+        ask_to_begin(raws[0], pixels, image)
+        assert model.began.wait(20.0)
+        ask_to_begin(raws[1], pixels, image)
+        assert "the server is full" in raws[1].hear()["told"]["why"]
+        ask_to_begin(raws[2])
+        until(lambda: server.engine.waiting.bytes > len(pixels) + 100)
+        raws[2].socket.close()  # it waits no more
+        until(lambda: server.count("connections") == 3.0)
+        model.free.set()
+        assert raws[0].hear()["kind"] == "begun"
+        ask_to_begin(raws[3], pixels, image)
+        assert raws[3].hear()["kind"] == "begun"
+        assert server.engine.waiting.bytes == 0
+
+
 def test_a_client_that_did_not_ask_for_it_refuses_another_model(tmp_path: Path) -> None:
     store = Store(second=constant(0.75))
     listen = f"unix:{tmp_path}/s"
@@ -433,6 +566,16 @@ def test_only_who_may_reloads() -> None:
         assert store.asked == []
 
 
+def test_a_token_from_elsewhere_reloads_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ROBO_REWARD_TOKEN", "secret")
+    monkeypatch.setattr("robo_reward.serving.link.is_loopback", lambda host: False)
+    store = Store(second=constant(0.75))
+    with running(constant(0.25), load=store, token="secret") as server, server.connect() as asking:
+        with pytest.raises(InputError, match="only clients of this machine reload"):
+            asking.reload("second")
+        assert store.asked == []
+
+
 def test_a_token_lets_one_reload_over_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ROBO_REWARD_TOKEN", "secret")
     store = Store(second=constant(0.75))
@@ -486,6 +629,27 @@ def test_a_socket_that_a_killed_server_left_is_taken_over(tmp_path: Path) -> Non
     path.write_text("mine")
     assert "there is a file that is no socket; move it" in not_listened(f"unix:{path}")
     assert path.read_text() == "mine"
+
+
+def test_of_two_servers_one_takes_a_path_that_a_killed_one_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, told = tmp_path / "s", list[str]()
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(path))
+    unlink = Path.unlink
+
+    def another_comes(self: Path, missing_ok: bool = False) -> None:
+        monkeypatch.undo()
+        told.append(not_listened(f"unix:{path}"))
+        unlink(self, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", another_comes)
+    with running(FakeProgressModel(), listen=f"unix:{path}") as server:
+        assert "is in use by another server; end it" in told[0]
+        server.connect().close()
+    with running(FakeProgressModel(), listen=f"unix:{path}") as server:
+        server.connect().close()
 
 
 def test_a_port_that_is_in_use_is_told() -> None:

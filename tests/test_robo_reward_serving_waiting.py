@@ -130,6 +130,16 @@ def test_what_is_more_than_fits_is_refused_and_the_newer_one_still_replaces() ->
     assert line.bytes == 25
 
 
+def test_what_is_held_takes_the_room_of_what_waits() -> None:
+    line = waiting(most_bytes=25)
+    assert line.hold(20)
+    assert not line.hold(6)
+    ((_, answer),) = line.put(asked(1))
+    assert isinstance(answer, Unavailable)
+    line.release(20)
+    assert (line.put(asked(1)), line.bytes) == ([], 10)
+
+
 def test_who_ends_is_answered() -> None:
     line = waiting()
     for stream in (1, 2, 3):

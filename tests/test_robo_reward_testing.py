@@ -218,6 +218,13 @@ class Reorders(FakeProgressModel):
         return super().score_many(sessions, views, times)[::-1]
 
 
+class GoesBack(FakeProgressModel):
+    """Takes a frame from before the newest for one that is not due."""
+
+    def score(self, session: Any, views: Views, time: float) -> Verdict:
+        return super().score(session, views, max(time, session.shown))
+
+
 @pytest.mark.parametrize(
     ("broken", "promise"),
     [
@@ -226,6 +233,7 @@ class Reorders(FakeProgressModel):
         (Restless, "between queries the last verdict is held"),
         (Confuses, "leaves no trace"),
         (Reorders, "score_many is score"),
+        (GoesBack, "a time that goes back is refused"),
     ],
 )
 def test_a_broken_model_is_told_which_promise_it_breaks(

@@ -64,6 +64,10 @@ def parse(text: str, *, to: str) -> Address:
         raise InputError(f"{to} {text} is no address of a reward server: {_EXAMPLES}")
     if int(port) > 65535:
         raise InputError(f"{to} {text}: ports end at 65535")
+    try:
+        host.encode("idna")
+    except UnicodeError as error:
+        raise InputError(f"{to} {text}: {host} is no name of a machine; {_EXAMPLES}") from error
     if kind == "tcp" and not is_loopback(host):
         raise InputError(
             f"{to} {text} is beyond this machine, where everything must be encrypted: give "

@@ -25,7 +25,7 @@ class Caps:
     gather: float = 0.003
     """Seconds that a pass waits for as many requests as took part in the last one."""
     waiting_mb: int = 512
-    """MB of images that wait, of all connections."""
+    """MB of images that wait, of all connections: frames, and those that sessions begin with."""
 
     def __post_init__(self) -> None:
         """Refuse caps that let nothing through."""

@@ -4,9 +4,9 @@ import math
 import threading
 import time
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,10 +14,9 @@ from ..errors import InputError, NoVerdictError, ServerError
 from ..protocols import References, Verdict, Views
 from .address import Address
 from .answers import Answer, Scored, Unavailable
-from .connection import AbsentError, Connection
+from .connection import AbsentError, Connection, Terms
 from .messages import LONGEST_MS, Begin, Health, Reload, Reply, Score, encode, read_answer
 from .session import ServedSession
-from .trust import Context
 from .wire import WireError
 
 _PAUSE_S = 0.1
@@ -28,17 +27,6 @@ _ENDED = "the session ended with its connection; begin a new one"
 
 type Question = tuple[ServedSession, Views, float]
 """A session, what it shows, and when, in seconds of its episode."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Terms:
-    """How a server is asked; see `robo_reward.serving.connect`."""
-
-    deadline_s: float
-    begin_s: float
-    token: str = field(repr=False)
-    tls: Context
-    follow: bool
 
 
 class ServedModel:
@@ -101,9 +89,10 @@ class ServedModel:
         if reply.kind != "begun" or type(session) is not int:
             raise ServerError(f"{self.address} does not speak as a reward server does")
         if fingerprint != self.fingerprint and not self.terms.follow:
+            connection.ended.append(session)
             raise ServerError(
                 f"{self.address} now serves model {fingerprint}, and {self.fingerprint} was asked "
-                "before: begin anew, so that nobody mixes their verdicts"
+                "before: connect anew, or with follow=True to mix their verdicts"
             )
         self.fingerprint = str(fingerprint)
         begun = ServedSession(number=session, connection=connection)
@@ -149,7 +138,7 @@ class ServedModel:
     ) -> list[Answer]:
         """Return what the server answers to a frame of each session, or `Unavailable`.
 
-        An answer is of the frame that was shown, never of an earlier one.
+        An answer is that to the frame that was shown; ``held`` says where no query was due yet.
 
         Args:
             sessions: What `begin` gave, each once.
@@ -158,11 +147,13 @@ class ServedModel:
             deadline_s: Seconds until all are answered; None: those of `connect`.
 
         Raises:
-            InputError: If a frame shows nothing that can be judged.
+            InputError: If a frame shows nothing that can be judged, or a time is none.
         """
         if not all(math.isfinite(one) for one in times):
             raise InputError(f"times must be finite seconds, got {list(times)}")
         budget_s = self.terms.deadline_s if deadline_s is None else deadline_s
+        if not budget_s <= LONGEST_MS / 1e3:
+            raise InputError(f"deadline_s must be seconds, up to an hour, got {budget_s}")
         deadline = time.monotonic() + budget_s
         asked = list(zip(sessions, views, times, strict=True))
         with self._turn(deadline) as mine:
@@ -179,26 +170,28 @@ class ServedModel:
 
         Raises:
             InputError: If the server refuses it; the old one then stays.
-            ServerError: If it does not answer within ``begin_s``.
+            ServerError: If it does not answer within ``begin_s``, or is asked too often.
         """
-        number = self._connection.next_number()
-        asked = Reload(number=number, directory=str(directory), end=end)
-        return str(self._request(asked).told.get("fingerprint"))
+        asked = partial(Reload, directory=str(directory), end=end)
+        return str(self._request(asked).get("fingerprint"))
 
     def health(self) -> Mapping[str, Any]:
         """Return how the server does.
 
         Raises:
-            ServerError: If it does not answer within ``begin_s``.
+            ServerError: If it does not answer within ``begin_s``, or is asked too often.
         """
-        return self._request(Health(number=self._connection.next_number())).told
+        return self._request(Health)
 
-    def _request(self, asked: Reload | Health) -> Reply:
+    def _request(self, asked: Callable[..., Reload | Health]) -> Mapping[str, Any]:
         deadline = time.monotonic() + self.terms.begin_s
         with self._turn(deadline) as mine:
             if not mine:
                 raise ServerError(f"{self.address} was not asked: {_BUSY}")
-            return self._told(asked, deadline)
+            reply = self._told(asked(number=self._connection.next_number()), deadline)
+        if reply.kind != "done":
+            raise ServerError(f"{self.address} did not do it: {reply.told.get('why')}")
+        return reply.told
 
     @contextmanager
     def _turn(self, deadline: float) -> Iterator[bool]:
@@ -214,22 +207,24 @@ class ServedModel:
         """Return the reply to a request to begin; over a new connection if this one is lost."""
         if not self._connection.lost:
             try:
-                return self._told(self._beginning(instruction, references), deadline)
+                return self._begun_here(instruction, references, deadline)
             except ServerError:
                 if not self._connection.lost:  # it is there and hangs
                     raise
         self._connection = self._reconnect(deadline)
-        return self._told(self._beginning(instruction, references), deadline)
+        return self._begun_here(instruction, references, deadline)
 
-    def _beginning(self, instruction: str, references: References) -> Begin:
+    def _begun_here(self, instruction: str, references: References, deadline: float) -> Reply:
         connection = self._connection
-        count = min(len(connection.ended), _ENDED_AT_ONCE)
-        return Begin(
-            number=connection.next_number(),
-            instruction=instruction,
-            references=references,
-            ended=tuple(connection.ended.popleft() for _ in range(count)),
-        )
+        ended = connection.ended  # others may add to its end meanwhile
+        told = tuple(ended[place] for place in range(min(len(ended), _ENDED_AT_ONCE)))
+        number = connection.next_number()
+        asked = Begin(number=number, instruction=instruction, references=references, ended=told)
+        reply = self._told(asked, deadline)
+        if reply.kind == "begun":  # else the server may not know; to tell it again does no harm
+            for _ in told:
+                ended.popleft()
+        return reply
 
     def _connect(self, deadline: float) -> Connection:
         return Connection(self.address, self.terms.tls, self.terms.token, deadline)

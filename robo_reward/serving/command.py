@@ -2,13 +2,13 @@
 
 import asyncio
 import logging
+import os
 import signal
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..config import at_least
 from ..errors import InputError
 from .address import Address, parse
 from .caps import Caps
@@ -26,7 +26,8 @@ class Serve:
 
     Example: robo-reward serve --model outputs/model --listen unix:outputs/serve.sock
 
-    SIGHUP reads the model again for sessions to come; SIGTERM ends it after the pass that runs.
+    SIGHUP reads the model again for sessions to come; SIGTERM ends it after the pass that runs,
+    or, where that hangs, after 20 seconds, with exit code 1.
     """
 
     model: Path
@@ -51,8 +52,8 @@ class Serve:
 
     def __post_init__(self) -> None:
         """Refuse a port that is none."""
-        if self.metrics_port is not None:
-            at_least(0, "--metrics-port", self.metrics_port)
+        if self.metrics_port is not None and not 0 <= self.metrics_port <= 65535:
+            raise InputError(f"--metrics-port must be from 0 to 65535, got {self.metrics_port}")
 
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT.
@@ -88,8 +89,11 @@ class Serve:
             loop.add_signal_handler(signal.SIGHUP, server.reload)
             await accept(server.connected)
             print(_ready(loaded, became), flush=True)
-            await engine.run()
+            ended = await engine.run()
         await server.close()
+        if not ended:  # to leave as usual waits for the thread that hangs
+            logging.shutdown()
+            os._exit(1)
 
 
 def _ready(loaded: "Loaded", address: Address) -> str:

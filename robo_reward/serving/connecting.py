@@ -4,7 +4,8 @@ from pathlib import Path
 
 from ..errors import InputError
 from .address import parse
-from .client import ServedModel, Terms
+from .client import ServedModel
+from .connection import Terms
 from .messages import LONGEST_MS
 from .trust import client_context, read_token
 

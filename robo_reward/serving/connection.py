@@ -7,6 +7,7 @@ import weakref
 from collections import deque
 from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import ServerError
@@ -14,6 +15,17 @@ from .address import Address
 from .messages import Hello, Reply, encode, read_reply
 from .trust import Context
 from .wire import LENGTHS, WireError, lengths
+
+
+@dataclass(frozen=True, kw_only=True)
+class Terms:
+    """How a server is asked; see `robo_reward.serving.connect`."""
+
+    deadline_s: float
+    begin_s: float
+    token: str = field(repr=False)
+    tls: Context
+    follow: bool
 
 
 class AbsentError(ServerError):
@@ -62,8 +74,9 @@ class Connection:
     def _send(self, frame: bytes, deadline: float) -> None:
         if self.lost:
             raise LostError("the connection was lost")
+        left = _left(deadline)  # while nothing is sent nothing is lost
         try:
-            self._socket.settimeout(_left(deadline))
+            self._socket.settimeout(left)
             self._socket.sendall(frame)
         except OSError as error:  # in time or not: half a frame may be on its way
             raise self._lose("took no request", error) from error
@@ -97,7 +110,8 @@ class Connection:
     def ask(self, frames: Mapping[int, bytes], deadline: float) -> tuple[dict[int, Reply], str]:
         """Return the replies to requests by their numbers, and why there are no others.
 
-        Replies to earlier requests, for which nobody waits any more, are passed over.
+        Replies to earlier requests, for which nobody waits any more, are passed over; a session
+        that began too late has ended.
         """
         replies: dict[int, Reply] = {}
         try:
@@ -107,6 +121,8 @@ class Connection:
                 reply = self.receive(deadline)
                 if reply.number in frames:
                     replies[reply.number] = reply
+                elif reply.kind == "begun" and type(reply.told.get("session")) is int:
+                    self.ended.append(reply.told["session"])
         except TimeoutError:
             return replies, "no answer came within the deadline"
         except LostError as error:

@@ -14,15 +14,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from ..errors import RoboRewardError
 from .answers import Answer, Unavailable
 from .caps import Caps
 from .judge import Load, Loaded, Refusal, begin, load_another, score
 from .messages import Begin, Reload, Reply, Score, answered, refused
-from .sessions import Sessions, Stream
-from .waiting import Asked, Told, Waiting
+from .sessions import Client, Sessions, Stream
+from .waiting import FULL, Asked, Told, Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,21 +36,9 @@ STUCK_S = 30.0
 GRACE_S = 20.0
 """Seconds that the pass which runs has to end when the server is stopped."""
 _SWEEP_S = 1.0
+_BEGINS = "another session of this connection is being begun; try again"
+_REPLACED = "its model was replaced; begin a new session"
 _EXPIRED = "the session is not there: it has ended, or nobody asked about it for too long"
-
-
-class Client(Protocol):
-    """Whoever asks."""
-
-    number: int
-    """Which one."""
-    beginning: bool
-    """Whether a session is being begun for it."""
-    gone: bool
-    """Whether it has left."""
-
-    def send(self, reply: Reply) -> None:
-        """Tell it something."""
 
 
 class Engine:
@@ -80,7 +68,8 @@ class Engine:
             most=caps.together, gather_s=caps.gather, most_bytes=caps.waiting_mb << 20
         )
         self._load = load
-        self._begins: deque[tuple[Client, Begin]] = deque()
+        self._begins: deque[tuple[Client, Begin, int]] = deque()
+        self._retired = 0  # how often all sessions have ended with their model
         self._timer: asyncio.TimerHandle | None = None
         self._rings = math.inf  # when the timer does
         self._busy_since: float | None = None
@@ -107,14 +96,17 @@ class Engine:
         self._stop.set()
         self._awake.set()
 
-    def begin(self, client: Client, asked: Begin) -> None:
-        """Begin a session as soon as the model is free; its sessions that are named end."""
+    def begin(self, client: Client, asked: Begin, size: int) -> None:
+        """Begin a session, of ``size`` bytes, when the model is free; those that are named end."""
         self._end(lambda one: one.owner == client.number and one.number in asked.ended)
-        if client.beginning:
-            client.send(refused("a connection begins one session at a time", asked.number))
+        why = _BEGINS if client.beginning else ""
+        if not why and not self.waiting.hold(size):
+            why = FULL
+        if why:
+            self._tell(client, asked.number, Unavailable(why=why))
             return
         client.beginning = True
-        self._begins.append((client, asked))
+        self._begins.append((client, asked, size))
         self._awake.set()
 
     def score(self, client: Client, asked: Score, size: int) -> None:
@@ -144,6 +136,7 @@ class Engine:
     def leave(self, client: Client) -> None:
         """End all of a client that has gone."""
         client.gone = True
+        self.waiting.release(sum(size for one, _, size in self._begins if one is client))
         self._begins = deque(item for item in self._begins if item[0] is not client)
         self._end(lambda one: one.owner == client.number)
 
@@ -164,15 +157,20 @@ class Engine:
                 self.metrics.reloads.labels("refused").inc()
                 log.warning("the old model stays: %s", error)
                 raise
-            old, self.loaded = self.loaded, loaded
+            self.loaded = loaded
             if asked.end:
-                self._end(lambda one: one.model is old, why="its model was replaced")
+                self._retired += 1
+                self._end(lambda one: one.model is not loaded, why=_REPLACED)
             self.metrics.reloads.labels("done").inc()
             self.metrics.model.info({"fingerprint": loaded.fingerprint})
             log.info("model %s from %s now begins sessions", loaded.fingerprint, place)
 
-    async def run(self) -> None:
-        """Judge until `stop`; those that wait then are told."""
+    async def run(self) -> bool:
+        """Judge until `stop`; those that wait then are told.
+
+        Returns:
+            Whether the pass that ran has ended; else the model's thread hangs.
+        """
         sweep = asyncio.create_task(self._sweep())
         work = asyncio.create_task(self._work())
         stop = asyncio.create_task(self._stop.wait())
@@ -182,13 +180,14 @@ class Engine:
             task.cancel()
         why = "the server was stopped"
         self._answer(self.waiting.drop_all(why))
-        for client, asked in self._begins:
+        for client, asked, _ in self._begins:
             self._tell(client, asked.number, Unavailable(why=why))
         self._thread.shutdown(wait=False, cancel_futures=True)
         if work.done():
             work.result()
         else:
             log.warning("the pass that ran did not end in %g s", GRACE_S)
+        return work.done()
 
     async def _work(self) -> None:
         while not self._stop.is_set():
@@ -209,15 +208,18 @@ class Engine:
             pass
 
     async def _begin_next(self) -> None:
-        client, asked = self._begins.popleft()
+        client, asked, size = self._begins.popleft()
+        loaded, retired, made = self.loaded, self._retired, None
         why = self.sessions.room(client.number)
+        if not why:
+            work = partial(begin, loaded, asked.instruction, asked.references)
+            made = await self._on_thread(work)
+            why = _REPLACED if self._retired > retired else ""
+        self.waiting.release(size)
+        client.beginning = False
         if why:
-            client.beginning = False
             self._tell(client, asked.number, Unavailable(why=why))
             return
-        loaded = self.loaded
-        made = await self._on_thread(partial(begin, loaded, asked.instruction, asked.references))
-        client.beginning = False
         if isinstance(made, Refusal):
             self.metrics.refused.inc()
             client.send(refused(made.why, asked.number))

@@ -62,9 +62,13 @@ class Link:
         if self._writer.is_closing():
             return
         if self._writer.transport.get_write_buffer_size() > _MOST_UNREAD:
-            self._writer.transport.abort()
+            self.abort()
             return
         self._writer.write(reply.frame())
+
+    def abort(self) -> None:
+        """Close, whatever is still to be sent."""
+        self._writer.transport.abort()
 
     async def close(self) -> None:
         """Send what is still to be sent, and close."""
@@ -73,4 +77,4 @@ class Link:
             async with asyncio.timeout(1.0):
                 await self._writer.wait_closed()
         except (OSError, TimeoutError):
-            self._writer.transport.abort()
+            self.abort()

@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from ..errors import InputError
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_HOSTS = ("127.0.0.1", "localhost")
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
 
 
@@ -64,7 +65,10 @@ def serve_http(port: int, text: Callable[[], bytes], health: Callable[[], dict[s
         timeout = 5
 
         def do_GET(self) -> None:
-            if self.path == "/metrics":
+            host = self.headers.get("Host", "127.0.0.1").partition(":")[0]
+            if host not in _HOSTS:  # the page of another site, which gave its name our address
+                self._reply(421, "text/plain", b"ask for 127.0.0.1\n")
+            elif self.path == "/metrics":
                 self._reply(200, "text/plain; version=0.0.4; charset=utf-8", text())
             elif self.path == "/health":
                 told = health()

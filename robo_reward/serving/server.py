@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import fcntl
 import logging
 import os
 import socket
@@ -28,6 +29,8 @@ HELLO_S = 5.0
 """Seconds that a connection has to say who it is."""
 HELLO_BYTES = 4096
 """Most that it may send before that."""
+STRANGERS = 64
+"""Connections that may be open before they say who they are; one more ends the oldest of them."""
 _BACKLOG = 128
 
 
@@ -38,10 +41,11 @@ class Server:
         """Serve an engine to those who know the token; empty: to all who can connect."""
         self.engine, self.caps, self._token = engine, caps, token
         self._links: dict[int, Link] = {}
+        self._strangers: dict[int, Link] = {}  # who has not said who it is; oldest first
         self._count = 0
         self._reloads: set[asyncio.Task[None]] = set()
         gauge = engine.metrics.gauge
-        gauge("connections", "Connections that are open", lambda: len(self._links))
+        gauge("connections", "Clients that are connected", lambda: len(self._links))
         gauge("sessions", "Sessions that run", lambda: len(engine.sessions))
         gauge("waiting", "Requests that wait for a pass", lambda: len(engine.waiting))
 
@@ -50,14 +54,9 @@ class Server:
         self._count += 1
         rate = Rate(self.caps.rate, self.engine.clock())
         link = Link(self._count, reader, writer, rate)
-        if len(self._links) >= self.caps.connections:
-            link.send(refused(f"the server has {self.caps.connections} connections, and no more"))
-            with contextlib.suppress(WireError, EOFError, OSError):  # else the reply may be lost
-                async with asyncio.timeout(1.0):
-                    await link.receive(most=HELLO_BYTES)
-            await link.close()
-            return
-        self._links[link.number] = link
+        if len(self._strangers) >= STRANGERS:  # strangers must not keep out who has the token
+            self._strangers.pop(next(iter(self._strangers))).abort()
+        self._strangers[link.number] = link
         try:
             await self._greet(link)
             while True:
@@ -68,13 +67,15 @@ class Server:
         except (EOFError, OSError):
             pass
         finally:
-            del self._links[link.number]
+            self._strangers.pop(link.number, None)
+            self._links.pop(link.number, None)
             self.engine.leave(link)
             await link.close()
 
     async def close(self) -> None:
         """Close all connections, after what is still to be sent."""
-        await asyncio.gather(*(link.close() for link in list(self._links.values())))
+        links = [*self._strangers.values(), *self._links.values()]
+        await asyncio.gather(*(link.close() for link in links))
 
     def reload(self) -> None:
         """Read the checkpoint's directory again; what is wrong with it is logged."""
@@ -102,6 +103,10 @@ class Server:
             )
         if self._token and not same_token(hello.token, self._token):
             raise WireError("the token is missing or wrong")
+        if len(self._links) >= self.caps.connections:
+            raise WireError(f"the server has {self.caps.connections} connections, and no more")
+        self._strangers.pop(link.number, None)
+        self._links[link.number] = link
         about = {**self.engine.loaded.about, "version": VERSION}
         link.send(Reply(kind="welcome", told=about))
 
@@ -115,7 +120,7 @@ class Server:
         elif isinstance(request, Score):
             self.engine.score(link, request, size)
         elif isinstance(request, Begin):
-            self.engine.begin(link, request)
+            self.engine.begin(link, request, size)
         elif isinstance(request, Health):
             told = {**self.engine.health(), "connections": len(self._links)}
             link.send(Reply(kind="done", number=request.number, told=told))
@@ -192,9 +197,10 @@ def _bound(address: Address) -> Iterator[tuple[socket.socket, Address]]:
 @contextmanager
 def _bound_unix(path: Path) -> Iterator[socket.socket]:
     """Give a socket that only its user reaches; one that a killed server left is replaced."""
-    with socket.socket(socket.AF_UNIX) as bound:
+    with socket.socket(socket.AF_UNIX) as bound, contextlib.ExitStack() as held:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            held.enter_context(_locked(path))
             _clear(path)
             mask = os.umask(0o177)
             try:
@@ -238,6 +244,30 @@ def _clear(path: Path) -> None:
         except ConnectionRefusedError:
             path.unlink()
         else:
-            raise InputError(
-                f"--listen unix:{path} is in use by another server; end it, or give another path"
-            )
+            raise _in_use(path)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Be the only server that takes a path: others are refused, also while none listens yet.
+
+    The lock is on a file beside it, which stays: to remove it would let two have it.
+
+    Raises:
+        InputError: If another one has it.
+    """
+    place = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    try:
+        try:
+            fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise _in_use(path) from error
+        yield
+    finally:
+        os.close(place)
+
+
+def _in_use(path: Path) -> InputError:
+    return InputError(
+        f"--listen unix:{path} is in use by another server; end it, or give another path"
+    )

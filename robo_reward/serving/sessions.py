@@ -2,7 +2,23 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
+
+from .messages import Reply
+
+
+class Client(Protocol):
+    """Whoever asks."""
+
+    number: int
+    """Which one."""
+    beginning: bool
+    """Whether a session is being begun for it."""
+    gone: bool
+    """Whether it has left."""
+
+    def send(self, reply: Reply) -> None:
+        """Tell it something."""
 
 
 @dataclass(kw_only=True, eq=False)

@@ -11,6 +11,8 @@ from typing import Any
 
 from .answers import Answer, Stale, Unavailable
 
+FULL = "the server is full; ask less often"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
@@ -72,10 +74,20 @@ class Waiting:
             self._remove([old])
             told.append((old, Stale(why="a newer frame of the same session came before it")))
         if self.bytes + asked.size > self.most_bytes:
-            return [*told, (asked, Unavailable(why="the server is full; ask less often"))]
+            return [*told, (asked, Unavailable(why=FULL))]
         self._waiting[asked.stream] = asked
         self.bytes += asked.size
         return told
+
+    def hold(self, size: int) -> bool:
+        """Count bytes that wait for something else than a pass; return whether they fit."""
+        fits = self.bytes + size <= self.most_bytes
+        self.bytes += size if fits else 0
+        return fits
+
+    def release(self, size: int) -> None:
+        """Count bytes no more that `hold` counted."""
+        self.bytes -= size
 
     def expire(self, now: float) -> list[Told]:
         """Return those whose time is over; they wait no more."""
