@@ -1,9 +1,10 @@
 r"""What labels are worth: a policy cloned of a mixed dataset, with and without them.
 
 Collects episodes of which most are no good, takes away all that says so, labels them by a model
-that never saw them, and clones them in four ways, a few seeds each: all alike; those that
-`robo-reward filter` does not drop; all, weighed by how progress rises (RA-BC); and those that truly
-succeed, which nobody with a real robot knows. What is there is not made again:
+that never saw them, and clones them in five ways, a few seeds each: all alike; those that
+`robo-reward filter` does not drop; these, each until Φ says for good that it is done; all, weighed
+by how progress rises (RA-BC); and those that truly succeed, each until it does, which nobody with a
+real robot knows. What is there is not made again:
     python scripts/label_worth.py --model outputs/drawer-model --out outputs/worth
 """
 
@@ -14,6 +15,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import tyro
@@ -21,7 +23,9 @@ import tyro
 from data.compaction import FILE
 from data.lerobot_dataset import open_dataset
 
-WAYS = ("uniform", "filtered", "weighed", "truth")
+WAYS = ("uniform", "filtered", "cut", "weighed", "truth")
+DONE = 0.95
+"""Progress from which on an episode counts as done."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,10 +59,12 @@ class Worth:
         if not kept.exists():
             _call("filter", "--dataset", dataset, "--labels", labels, "--out", kept)
         weights = keep_weights(labels, kept, self.out / "kept.parquet")
+        named = ("--failures", "--weights", weights, "--weight-column")
         tell_agreement(source, kept)
         how: dict[str, tuple[Any, ...]] = {
             "uniform": ("--failures",),
-            "filtered": ("--failures", "--weights", weights, "--weight-column", "kept"),
+            "filtered": (*named, "kept"),
+            "cut": (*named, "cut"),
             "weighed": ("--failures", "--weights", labels),
             "truth": (),
         }
@@ -107,12 +113,24 @@ def tell_agreement(source: Path, kept: Path) -> None:
 
 
 def keep_weights(labels: Path, kept: Path, out: Path) -> Path:
-    """Write weights, 0 for the rows of episodes that the filter drops, else 1; return where."""
+    """Write weights of rows, 0 or 1, and return where.
+
+    ``kept``: 0 in episodes that the filter drops. ``cut``: 0 there, and in the rows of an episode
+    that stays done.
+    """
     dropped = set(json.loads(kept.read_text())["drop"])
-    table = pq.read_table(labels / FILE, columns=["index", "episode_index", "frame_index"])
-    weights = [float(n not in dropped) for n in table["episode_index"].to_pylist()]
+    names = ["index", "episode_index", "frame_index", "progress_sparse"]
+    table = pq.read_table(labels / FILE, columns=names)
+    episodes, done = table["episode_index"].to_numpy(), table["progress_sparse"].to_numpy() >= DONE
+    weights = np.array([float(n not in dropped) for n in episodes.tolist()], np.float32)
+    cut = weights.copy()
+    for episode in np.unique(episodes):
+        rows = np.flatnonzero(episodes == episode)
+        open_rows = np.flatnonzero(~done[rows])
+        begin = int(open_rows[-1]) + 2 if len(open_rows) else 1  # the row that gets there counts
+        cut[rows[begin:]] = 0.0
     metadata = pq.read_schema(labels / FILE).metadata
-    table = table.append_column("kept", pa.array(weights, pa.float32()))
+    table = table.append_column("kept", pa.array(weights)).append_column("cut", pa.array(cut))
     pq.write_table(table.replace_schema_metadata(metadata), out)
     return out
 
