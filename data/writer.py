@@ -20,6 +20,7 @@ from robo_reward.lerobot_rows import OWN_FILE
 
 from .layout import DatasetLayout
 from .places import check_dataset_place, clear_up, put_back, replace_folder, written
+from .priorities import take_back_real_time
 
 QUEUED_FRAMES = 8
 """Frames per camera that may wait for the video encoder."""
@@ -139,6 +140,7 @@ class DatasetWriter:
                 raise InputError(f"an episode needs at least 2 frames, and this one has {count}")
             with written_by_lerobot(self.root):
                 self._dataset.save_episode()
+            take_back_real_time()
             self._check_videos(count)
         self._columns.append(dict(columns or {}))
         return len(self._columns) - 1
@@ -173,6 +175,8 @@ class DatasetWriter:
         encoder = self._dataset.writer._streaming_encoder
         if encoder is None:
             return
+        if self._layout.storage == "av1":
+            take_back_real_time()  # it would starve what makes the frames
         for view, waiting in list(encoder._frame_queues.items()):
             while waiting.full() and encoder._threads[view].is_alive():
                 time.sleep(0.002)

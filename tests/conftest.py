@@ -236,3 +236,12 @@ def cluster() -> "Iterator[Cluster]":
                 yield made
         finally:
             shutil.rmtree(place, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def ordinary_priority() -> Iterator[None]:
+    """Take back the real-time priority that an AV1 encoder in a test has taken."""
+    yield
+    from data.priorities import take_back_real_time
+
+    take_back_real_time()
