@@ -77,8 +77,8 @@ class Plan:
         other = [
             f"{name} {theirs.get(name, 'none')} (this run: {self.about.get(name, 'none')})"
             for name in sorted({*theirs, *self.about})
-            if theirs.get(name) != self.about.get(name)
-        ]
+            if theirs.get(name) != self.about.get(name) and name != "reward_model_path"
+        ]  # that one repeats the model's fingerprint
         raise OutputError(
             f"the labels that were begun in {store.place} have another "
             f"{', another '.join(other) or 'number of frames'}; choose another --out, or begin "

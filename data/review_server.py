@@ -141,6 +141,11 @@ class _Asks:
         return _json(self._session.detail(self._episode(request)))
 
     async def decide(self, request: web.Request) -> web.Response:
+        """Take a decision on an episode, and answer with what is decided then.
+
+        Raises:
+            InputError: If it is no decision, or of an episode that is not there.
+        """
         number = self._episode(request)
         if request.content_type != "application/json":
             raise InputError("a decision must be sent as application/json")

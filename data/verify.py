@@ -52,8 +52,8 @@ class Verify:
             print(f"not labelled yet: episodes {ranges(gaps)}")
         if faults:
             raise DatasetError(
-                f"{self.out}: {len(faults)} faults in labels of {progress.of} episodes; 'label' "
-                "makes damaged units again, --overwrite all of them"
+                f"{self.out}: {len(faults)} faults in labels of {progress.of} episodes, named "
+                "above; 'label' makes damaged units again, --overwrite all of them"
             )
         if gaps:
             raise DatasetError(

@@ -65,6 +65,7 @@ def serve_http(port: int, text: Callable[[], bytes], health: Callable[[], dict[s
         timeout = 5
 
         def do_GET(self) -> None:
+            """Answer with metrics or health; 421 where another host is meant."""
             host = self.headers.get("Host", "127.0.0.1").partition(":")[0]
             if host not in _HOSTS:  # the page of another site, which gave its name our address
                 self._reply(421, "text/plain", b"ask for 127.0.0.1\n")
