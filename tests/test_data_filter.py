@@ -271,6 +271,7 @@ def test_a_dataset_may_be_the_folder_one_is_in(
     assert f"--new_root {root}-filtered " in command
 
 
+@pytest.mark.slow
 def test_the_printed_command_makes_the_filtered_dataset(tmp_path: Path) -> None:
     root = write_dataset(tmp_path / "two words", "images")
     labels = write_labels(tmp_path / "labels", root)

@@ -79,6 +79,7 @@ def test_the_command_labels_in_the_cluster_that_is_there(
     assert (one.out / FILE).read_bytes() == (two.out / FILE).read_bytes()
 
 
+@pytest.mark.slow
 def test_actors_that_die_for_ever_are_given_up(cluster: Cluster) -> None:
     with pytest.raises(OutputError, match="5 workers died one after the other"):
         RayCrew(die, None).run(1, done=lambda: 0, on_look=nothing)

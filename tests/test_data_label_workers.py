@@ -74,6 +74,7 @@ def test_a_worker_that_dies_is_replaced(tmp_path: Path) -> None:
     assert sorted(told) == ["worker 0 came back", "worker 1 came back"]
 
 
+@pytest.mark.slow
 def test_workers_that_die_for_ever_are_given_up(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"5 workers died .* \(signal 9\) and nothing was"):
         run_workers(die, tmp_path, count=1, done=lambda: 0, on_look=nothing)
