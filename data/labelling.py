@@ -142,7 +142,8 @@ class Worker:
                 continue
             for index in unsettled:
                 why = f"{lease.deaths} workers died at work on {ranges(unsettled)}"
-                self._fail(self.job.dataset.episode(index), why, {"references": ""})
+                shown = {"references": self.job.finder.source(index)}
+                self._fail(self.job.dataset.episode(index), why, shown)
             self.leases.release(name)
 
     def _settled(self, unit: str) -> bool:

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 from robo_reward.errors import DatasetError, InputError, OutputError
 from robo_reward.files import write_atomically
 
+from .compaction import FILE
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
-LABELS_FILE = "progress.parquet"
+LABELS_FILE = FILE
 
 
 @dataclass(frozen=True, kw_only=True)

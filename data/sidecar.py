@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 
 from robo_reward.errors import DatasetError
 
+from .compaction import FILE
 from .lerobot_dataset import LeRobotEpisodes
 from .lerobot_meta import parquet_errors
 
@@ -36,7 +37,7 @@ class Sidecar:
         Raises:
             DatasetError: If it is absent, damaged, or says not what it was made of.
         """
-        self.path = path / "progress.parquet" if path.is_dir() else path
+        self.path = path / FILE if path.is_dir() else path
         if not self.path.is_file():
             raise DatasetError(
                 f"there are no labels {self.path}; write them with robo-reward label"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from data.compaction import FILE
 from data.report_curves import metadata_of
 from robo_reward.errors import DatasetError, InputError
 
@@ -20,7 +21,6 @@ type Floats = NDArray[np.float64]
 
 PROGRESS = "progress_sparse"
 """The column of ``robo-reward label``: it is made into weights by its rise."""
-FILE = "progress.parquet"
 
 
 def row_weights(files: tuple[Path, ...], column: str, shown: "Demonstrations") -> Floats:
